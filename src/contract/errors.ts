@@ -1,0 +1,149 @@
+/**
+ * Every error that leaves a room. One row a code; `docs/errors.md` lists the same rows and a test holds them together.
+ *
+ * `fault` says whose doing it is, and nothing may blur it: `caller` (the request or the command is wrong), `app` (the
+ * user's code or its configuration failed), `platform` (Aloft or the machine failed, or is at a limit).
+ * `status` is the HTTP status where the error can reach a caller.
+ */
+export type Fault = "caller" | "app" | "platform";
+
+export interface ErrorRow {
+  readonly status: number;
+  readonly fault: Fault;
+  /** What the code means in one sentence; the thrown error says the particulars. */
+  readonly about: string;
+}
+
+function row(status: number, fault: Fault, about: string): ErrorRow {
+  return { status, fault, about };
+}
+
+export const errorTable = {
+  // --- requests
+  APP_NOT_FOUND: row(404, "caller", "no app answers to this host name or has this name"),
+  ROUTE_NOT_FOUND: row(404, "caller", "the app has no route for this path"),
+  METHOD_NOT_ALLOWED: row(405, "caller", "the path exists, but not for this method"),
+  FUNCTION_NOT_FOUND: row(404, "caller", "the app has no function of this name"),
+  BODY_TOO_LARGE: row(413, "caller", "the request body is over the limit"),
+  REQUEST_INVALID: row(400, "caller", "the request is not what this address accepts"),
+  REQUEST_TIMEOUT: row(408, "caller", "the request did not arrive in time"),
+  HEADERS_TOO_LARGE: row(431, "caller", "the request's head is over the limit"),
+  UNAUTHORIZED: row(401, "caller", "the control API wants a valid bearer token"),
+  NOT_FOUND: row(404, "caller", "the control API has nothing at this address"),
+  // --- functions
+  FUNCTION_TIMEOUT: row(504, "app", "the function did not answer within its timeout"),
+  FUNCTION_THREW: row(500, "app", "the handler threw an error or rejected"),
+  FUNCTION_BAD_RESPONSE: row(502, "app", "the handler returned something that is not a valid response"),
+  FUNCTION_CRASHED: row(502, "app", "the function's process ended while it was handling the request"),
+  FUNCTION_OUT_OF_MEMORY: row(502, "app", "the function used more memory than its limit"),
+  FUNCTION_START_FAILED: row(502, "app", "the function's code failed while it was being imported"),
+  FUNCTION_CRASH_LOOP: row(503, "app", "the function failed to start several times and waits before the next try"),
+  NO_INSTANCE: row(503, "platform", "no instance became free in time"),
+  INVOCATION_CANCELLED: row(499, "caller", "the caller went away before the function answered"),
+  INVOCATION_ENDED: row(409, "app", "a call was made in the name of an invocation that has already ended"),
+  // --- deploying
+  CONFIG_INVALID: row(400, "app", "aloft.json is not valid"),
+  ENTRY_NOT_FOUND: row(400, "app", "the folder has no entry file, or several"),
+  BUILD_FAILED: row(400, "app", "the code could not be bundled"),
+  NO_FUNCTIONS: row(400, "app", "the code exports no function"),
+  ROUTE_CONFLICT: row(400, "app", "two functions claim the same route"),
+  NAME_INVALID: row(400, "caller", "the name of an app, function, alias or variable is not valid"),
+  DESCRIBE_FAILED: row(400, "app", "the code could not be imported to learn its functions"),
+  DEPLOYMENT_NOT_FOUND: row(404, "caller", "the app has no deployment with this id"),
+  DEPLOYMENT_TOO_LARGE: row(413, "caller", "the deployment is over a limit"),
+  DEPLOY_SUPERSEDED: row(409, "caller", "a later deploy of this app went live first"),
+  DEPLOY_NOT_FOUND: row(404, "caller", "there is no open deploy with this number"),
+  FILE_MISSING: row(409, "caller", "a file of the deployment was not uploaded"),
+  FILE_HASH_MISMATCH: row(400, "caller", "the bytes received do not have the hash they were sent under"),
+  ALIAS_NOT_FOUND: row(404, "caller", "the app has no such alias"),
+  ALIAS_CHANGED: row(409, "caller", "the alias was moved by someone else in the meantime"),
+  NOTHING_TO_ROLL_BACK: row(409, "caller", "the app has no earlier deployment"),
+  DOMAIN_TAKEN: row(409, "caller", "another app already holds this domain"),
+  VARIABLE_RESERVED: row(400, "caller", "the variable's name is reserved for the platform"),
+  VARIABLE_MISSING: row(400, "app", "a variable that aloft.json requires is not set"),
+  // --- the server
+  PORT_IN_USE: row(500, "platform", "the port is taken by another program"),
+  DATA_LOCKED: row(500, "platform", "another server is using this data folder"),
+  DATA_UNWRITABLE: row(500, "platform", "the data folder cannot be written"),
+  DATA_CORRUPT: row(500, "platform", "a file of the data folder is damaged"),
+  DATA_TOO_NEW: row(500, "platform", "the data folder was written by a newer version"),
+  DISK_FULL: row(507, "platform", "the disk has no room left"),
+  SETTING_INVALID: row(500, "caller", "a setting has a value that is not allowed"),
+  SANDBOX_UNAVAILABLE: row(500, "platform", "the sandbox asked for does not work on this host"),
+  SANDBOX_START_FAILED: row(503, "platform", "a sandbox could not be started"),
+  WIRE_VIOLATION: row(502, "app", "the function's process broke the frame protocol"),
+  SHUTTING_DOWN: row(503, "platform", "the server is stopping"),
+  INTERNAL: row(500, "platform", "a bug in Aloft; the server's own log has the cause"),
+  // --- the command line
+  USAGE: row(400, "caller", "the command was not understood"),
+  SERVER_UNREACHABLE: row(503, "caller", "no server answers at this address"),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+export interface AloftErrorOptions {
+  /** What to do about it, one sentence. The command line prints it on a line of its own. */
+  readonly hint?: string | undefined;
+  /** Logged, never sent. */
+  readonly cause?: unknown;
+  /** Further members of the problem document, e.g. `{ routes: [...] }`. JSON values only. */
+  readonly detail?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/**
+ * The only error class that crosses rooms. `message` is lower case and says what happened, with the value and the limit.
+ * Anything else that is thrown is a bug and becomes `INTERNAL` at the edge.
+ */
+export class AloftError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly detail: Readonly<Record<string, unknown>> | undefined;
+
+  constructor(code: ErrorCode, message: string, options: AloftErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "AloftError";
+    this.code = code;
+    this.hint = options.hint;
+    this.detail = options.detail;
+  }
+
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+
+  get fault(): Fault {
+    return errorTable[this.code].fault;
+  }
+}
+
+/** A problem document of RFC 9457; `code` and `hint` are extension members. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: ErrorCode;
+  readonly hint?: string;
+  readonly [member: string]: unknown;
+}
+
+export function problemOf(error: AloftError): Problem {
+  return {
+    type: `urn:aloft:error:${error.code}`,
+    title: errorTable[error.code].about,
+    status: error.status,
+    detail: error.message,
+    code: error.code,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    ...error.detail,
+  };
+}
+
+/** The error itself when it is ours, else `INTERNAL` with the thing as its cause. */
+export function asAloftError(thrown: unknown): AloftError {
+  if (thrown instanceof AloftError) return thrown;
+  return new AloftError("INTERNAL", "something went wrong inside Aloft", {
+    cause: thrown,
+    hint: "look into the server's own output for the cause",
+  });
+}

@@ -1,0 +1,85 @@
+/**
+ * Every bound of the platform, with its unit in the name and its reason. `docs/limits.md` lists the same values.
+ * A setting may narrow or widen some of them; the defaults stand here.
+ */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const second = 1000;
+const minute = 60 * second;
+
+/** A value a developer may set in `aloft.json`, with the range that is accepted. */
+export interface Range {
+  readonly standard: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export const functionLimits = {
+  memoryMiB: { standard: 256, min: 64, max: 16 * 1024 },
+  /** http: from the request's head to the response's head, upload included. */
+  timeoutMs: { standard: 30 * second, min: 100, max: 15 * minute },
+  /** Handlers of events and of `fn`. */
+  eventTimeoutMs: { standard: 60 * second, min: 100, max: 15 * minute },
+  /** Requests at once in one instance; 1 for a Lambda handler. */
+  concurrency: { standard: 64, min: 1, max: 1000 },
+  minInstances: { standard: 0, min: 0, max: 1000 },
+  maxInstances: { standard: 10, min: 1, max: 1000 },
+  /** How long an idle instance is kept. */
+  keepAliveMs: { standard: 60 * second, min: 0, max: 60 * minute },
+} as const satisfies Record<string, Range>;
+
+export const limits = {
+  // --- names
+  appNameChars: 63, // one DNS label
+  functionNameChars: 64, // as AWS Lambda
+  aliasNameChars: 30, // `ALIAS--APP` must fit one DNS label together with short app names
+  // --- describing
+  describeMs: 10 * second, // an import that takes longer is an endless loop or does the work of a request
+  describeMemoryMiB: 256,
+  describeBytes: 1 * MiB, // unknown input from the app's own code
+  functionsPerApp: 1000,
+  // --- deployments
+  fileBytes: 256 * MiB, // one file of a deployment: hashed and held on the way
+  deploymentBytes: 1024 * MiB,
+  deploymentFiles: 50_000, // a large node_modules with native addons has a few thousand
+  deploymentsKept: 10, // of an app, beside what an alias names and what runs
+  configBytes: 256 * KiB, // aloft.json
+  variables: 1000,
+  variableBytes: 64 * KiB, // a certificate chain fits
+  variablesBytes: 512 * KiB, // all variables of an app and alias together
+  openDeployMs: 60 * minute, // a deploy that was begun and not finished is forgotten
+  // --- http door
+  requestHeadBytes: 32 * KiB,
+  requestBodyBytes: 100 * MiB,
+  requestInlineBytes: 48 * KiB, // a body of known length up to this travels in the invoke frame itself
+  headersMs: 10 * second, // from the first byte of a request to the end of its head
+  keepAliveIdleMs: 65 * second, // longer than the usual 60 s of load balancers in front
+  responseIdleMs: 60 * second, // after the head: no byte either way
+  responseTotalMs: 15 * minute,
+  waitForInstanceMs: 10 * second,
+  waitersPerGroup: 10_000, // as Knative's activator queues for a revision
+  // --- wire
+  frameBytes: 64 * KiB,
+  streamWindowBytes: 256 * KiB, // body bytes in flight for one stream and direction before credit is needed
+  callsOpenPerInstance: 256,
+  unsentBytesPerInstance: 1 * MiB,
+  logLinesPerSecond: 1000, // of one instance; more are dropped and counted
+  logLinesBurst: 5000,
+  logLineBytes: 32 * KiB, // longer lines are cut
+  // --- instances
+  pingSilenceMs: 200, // unanswered for this long: no new work
+  blockedGraceMs: 1 * second, // unanswered for this long past an invocation's deadline: ended
+  cancelGraceMs: 1 * second, // a cancelled handler that has not settled by then makes its instance drain
+  crashDrainMs: 10 * second, // after an uncaught exception the instance finishes what it has
+  drainMs: 15 * minute, // a retired instance finishes what it has
+  startMs: 30 * second, // from hand-over to ready, the import of the code included
+  crashBackoffMinMs: 1 * second,
+  crashBackoffMaxMs: 30 * second,
+  payloadBytes: 6 * MiB, // input and output of `fn` and Lambda handlers, as AWS Lambda
+  // --- records and logs
+  recordRetentionMs: 7 * 24 * 60 * minute,
+  recordBytes: 512 * MiB,
+  logRetentionMs: 7 * 24 * 60 * minute,
+  logBytes: 512 * MiB,
+} as const;
