@@ -1,0 +1,93 @@
+/**
+ * Builds dist/, the part of the published package that runs: Node does not strip types under node_modules.
+ *
+ *   dist/src/**        the platform, file by file as in src/, so that what one file finds relative to itself in a
+ *                      checkout it finds in the package as well
+ *   dist/guest/node.js the guest runtime as one ES module: one file to read when a zygote starts
+ *   dist/sdk/index.js  the SDK as one ES module, and its declarations
+ *
+ * Names are kept and syntax is minified nowhere but in the guest, so that a stack trace of the platform stays readable.
+ */
+import { execFile } from "node:child_process";
+import { glob, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { build, type BuildOptions, type Plugin } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+
+const common = {
+  absWorkingDir: root,
+  platform: "node",
+  format: "esm",
+  target: "node24",
+  charset: "utf8",
+  logLevel: "warning",
+} satisfies BuildOptions;
+
+await rm(dist, { recursive: true, force: true });
+await Promise.all([buildPlatform(), buildGuest(), buildSdk(), buildDeclarations()]);
+await assertNoTypeScriptLeft();
+
+async function buildPlatform(): Promise<void> {
+  const entryPoints = await sources("src/**/*.ts");
+  await build({ ...common, entryPoints, outbase: "src", outdir: "dist/src", bundle: true, plugins: [fileByFile] });
+}
+
+async function buildGuest(): Promise<void> {
+  const entryPoints = ["guest/node/main.ts"];
+  await build({ ...common, entryPoints, outfile: "dist/guest/node.js", bundle: true, minifySyntax: true });
+}
+
+async function buildSdk(): Promise<void> {
+  await build({ ...common, entryPoints: ["sdk/index.ts"], outfile: "dist/sdk/index.js", bundle: true });
+}
+
+async function buildDeclarations(): Promise<void> {
+  const tsc = join(root, "node_modules", ".bin", "tsc");
+  await promisify(execFile)(tsc, ["-p", "sdk/tsconfig.build.json"], { cwd: root });
+  for await (const file of glob("dist/sdk/**/*.d.ts", { cwd: root })) {
+    const text = await readFile(join(root, file), "utf8");
+    await writeFile(join(root, file), text.replaceAll(/(["']\.{1,2}\/[^"']+)\.ts(["'])/g, "$1.js$2"));
+  }
+}
+
+/** Keeps every import as it is and only gives relative ones the ending of the built file; workers' addresses too. */
+const fileByFile: Plugin = {
+  name: "file-by-file",
+  setup(hooks) {
+    hooks.onResolve({ filter: /./ }, ({ kind, path }) => {
+      if (kind === "entry-point") return undefined;
+      return { path: path.startsWith(".") ? path.replace(/\.ts$/, ".js") : path, external: true };
+    });
+    hooks.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const text = await readFile(path, "utf8");
+      return { contents: withBuiltAddresses(text), loader: "ts" };
+    });
+  },
+};
+
+/** `new URL("./worker.ts", import.meta.url)` names a file of src/ and so a built one; others are left as they are. */
+function withBuiltAddresses(text: string): string {
+  return text.replaceAll(/new URL\("(\.\/[^"]+)\.ts", import\.meta\.url\)/g, 'new URL("$1.js", import.meta.url)');
+}
+
+async function sources(pattern: string): Promise<string[]> {
+  const files: string[] = [];
+  for await (const file of glob(pattern, { cwd: root })) {
+    if (!/\.(?:test|suite)\.ts$/.test(file)) files.push(file);
+  }
+  if (files.length < 20) throw new Error(`build: ${pattern} matches ${files.length} files, expected at least 20`);
+  return files;
+}
+
+/** An import that still ends in .ts would fail only when it is reached, in the package and not in the checkout. */
+async function assertNoTypeScriptLeft(): Promise<void> {
+  for (const file of await readdir(dist, { recursive: true })) {
+    if (!file.endsWith(".js")) continue;
+    const text = await readFile(join(dist, file), "utf8");
+    const left = /(?:from|import)\s*\(?\s*["']\.[^"']*\.ts["']/.exec(text);
+    if (left !== null) throw new Error(`build: dist/${file} still imports TypeScript: ${left[0]}`);
+  }
+}
