@@ -1,0 +1,11 @@
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [(name = "main", worker = .hello)],
+  sockets = [(name = "http", http = (), service = "main")]
+);
+
+const hello :Workerd.Worker = (
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  compatibilityDate = "2026-01-01"
+);
