@@ -6,6 +6,9 @@ const appName = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const functionName = /^[A-Za-z_$][A-Za-z0-9_$-]*$/;
 const aliasName = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** Where a deploy goes unless it says otherwise, and the alias that plain host names and domains reach. */
+export const productionAlias = "production";
+
 const reservedVariable = /^(?:ALOFT_|AWS_LAMBDA_|LD_)/;
 
 export function isAppName(name: string): boolean {

@@ -1,0 +1,145 @@
+/**
+ * The data folder: one server's place on the disk.
+ *
+ *   format.json    version of this layout
+ *   lock.sqlite    held by the server that uses the folder; lock.pid says which process that is
+ *   meta/          apps, aliases, deployments, variables (`meta/`)
+ *   files/         contents by hash (`content-store.ts`)
+ *   deployments/   APP/ID/, the files of a deployment as its instances see them (`deployment-folders.ts`)
+ *   observe/       records and logs
+ *   run/           what lives only as long as the server: emptied at every start
+ *
+ * The lock is one of the kernel (SQLite's, on a transaction that is never ended), so it is gone when its holder is, in
+ * whatever way that ended. A file that merely names a process would outlive a crash.
+ */
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { AloftError } from "../contract/errors.ts";
+import { asDiskError, errnoOf } from "./disk-errors.ts";
+import { writeFileDurably } from "./durable-files.ts";
+
+export interface DataFolder {
+  readonly root: string;
+  readonly metaFile: string;
+  readonly files: string;
+  readonly deployments: string;
+  readonly observe: string;
+  readonly run: string;
+  /** Gives the lock back. Idempotent. */
+  close(): void;
+}
+
+const format = 1;
+/** Everything in it is the server's alone: code, variables, logs. */
+const folderMode = 0o700;
+
+/** Throws DATA_LOCKED, DATA_UNWRITABLE, DATA_TOO_NEW, DATA_CORRUPT, DISK_FULL. */
+export async function openDataFolder(path: string): Promise<DataFolder> {
+  const root = resolve(path);
+  const folders = {
+    meta: join(root, "meta"),
+    files: join(root, "files"),
+    deployments: join(root, "deployments"),
+    observe: join(root, "observe"),
+    run: join(root, "run"),
+  };
+  try {
+    await mkdir(root, { recursive: true, mode: folderMode });
+    const unlock = lockFolder(root);
+    try {
+      await checkFormat(join(root, "format.json"));
+      await rm(folders.run, { recursive: true, force: true });
+      for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: folderMode });
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+    return { root, ...folders, metaFile: join(folders.meta, "meta.journal"), close: unlock };
+  } catch (error) {
+    if (errnoOf(error) === "ENOTDIR" || errnoOf(error) === "EEXIST") {
+      throw new AloftError("DATA_UNWRITABLE", `${root} is not a folder`, { hint: "choose another folder with --data" });
+    }
+    throw asDiskError(error, root);
+  }
+}
+
+function lockFolder(root: string): () => void {
+  const pidFile = join(root, "lock.pid");
+  let database: DatabaseSync;
+  try {
+    database = new DatabaseSync(join(root, "lock.sqlite"), { timeout: 0 });
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+  } catch (error) {
+    throw lockError(error, root, pidFile);
+  }
+  writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
+  return () => {
+    if (!database.isOpen) return;
+    rmSync(pidFile, { force: true });
+    database.close();
+  };
+}
+
+const sqliteBusy = 5;
+const sqliteReadOnly = 8;
+const sqliteCannotOpen = 14;
+
+function lockError(error: unknown, root: string, pidFile: string): unknown {
+  const code = error instanceof Error && "errcode" in error ? error.errcode : undefined;
+  if (code === sqliteBusy) {
+    const pid = readPid(pidFile);
+    return new AloftError("DATA_LOCKED", `${root} is in use by another server${pid === null ? "" : ` (process ${pid})`}`, {
+      hint: "stop the other server, or give this one a folder of its own with --data",
+    });
+  }
+  if (code === sqliteReadOnly || code === sqliteCannotOpen) {
+    return new AloftError("DATA_UNWRITABLE", `${root} cannot be written`, {
+      hint: "give the user that runs aloft the right to write there, or choose another folder with --data",
+      cause: error,
+    });
+  }
+  return error;
+}
+
+function readPid(pidFile: string): number | null {
+  try {
+    return Number(readFileSync(pidFile, "utf8")) || null;
+  } catch {
+    return null;
+  }
+}
+
+async function checkFormat(file: string): Promise<void> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    await writeFileDurably(file, Buffer.from(`${JSON.stringify({ format })}\n`), 0o600);
+    return;
+  }
+  const found = parseFormat(text);
+  if (found === null) {
+    throw new AloftError("DATA_CORRUPT", `${file} does not say which format the folder has`, {
+      hint: "restore the data folder from a backup",
+      detail: { file, offset: 0 },
+    });
+  }
+  if (found > format) {
+    throw new AloftError("DATA_TOO_NEW", `${file} says format ${found}, this version reads up to ${format}`, {
+      hint: "start the version of aloft that wrote it, or a newer one",
+    });
+  }
+}
+
+function parseFormat(text: string): number | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== "object" || value === null || !("format" in value)) return null;
+    return typeof value.format === "number" ? value.format : null;
+  } catch {
+    return null;
+  }
+}
