@@ -8,9 +8,10 @@
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { commandsMarkdown } from "../src/cli/help.ts";
+import { settingsMarkdown } from "../src/config.ts";
 import { errorTable, type ErrorRow } from "../src/contract/errors.ts";
 import { functionLimits, limits, type Range } from "../src/contract/limits.ts";
-import { settingsMarkdown } from "../src/config.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -19,6 +20,7 @@ export const generatedPages: Readonly<Record<string, () => string>> = {
   "docs/errors.md": errorsMarkdown,
   "docs/limits.md": limitsMarkdown,
   "docs/settings.md": settingsMarkdown,
+  "docs/commands.md": commandsMarkdown,
 };
 
 async function main(): Promise<void> {

@@ -9,6 +9,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { generatedPages, readable } from "../scripts/docs.ts";
+import { commands } from "../src/cli/commands.ts";
+import { settingsTable, type Setting } from "../src/config.ts";
 import { errorTable } from "../src/contract/errors.ts";
 import { functionLimits, limits } from "../src/contract/limits.ts";
 
@@ -39,6 +41,24 @@ test("every limit has its row with the exact value", () => {
   assert.deepEqual(Object.fromEntries(rows.map(([, name, value]) => [name, Number(value)])), { ...limits });
   for (const name of Object.keys(functionLimits))
     assert.match(read("docs/limits.md"), new RegExp(`^\\| \`${name}\` \\|`, "m"));
+});
+
+test("every setting has its row, with its flag and variable", () => {
+  const page = read("docs/settings.md");
+  for (const [name, { env, flag }] of Object.entries<Setting<unknown>>(settingsTable)) {
+    const row =
+      page.split("\n").find((line) => line.startsWith(`| \`${name}\` |`)) ?? assert.fail(`no row for ${name}`);
+    assert.ok(row.includes(`\`${env}\``), `${name}: ${env}`);
+    assert.ok(flag === null || row.includes(`--${flag}`), `${name}: --${flag}`);
+  }
+});
+
+test("every command has its section, in the order of help", () => {
+  const sections = [...read("docs/commands.md").matchAll(/^## (\S+)$/gm)].map((match) => match[1]);
+  assert.deepEqual(
+    sections,
+    commands.map(({ name }) => name),
+  );
 });
 
 test("a limit is shown in the largest unit that divides it", () => {
