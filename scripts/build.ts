@@ -76,7 +76,7 @@ function withBuiltAddresses(text: string): string {
 async function sources(pattern: string): Promise<string[]> {
   const files: string[] = [];
   for await (const file of glob(pattern, { cwd: root })) {
-    if (!/\.(?:test|suite)\.ts$/.test(file)) files.push(file);
+    if (!/\.(?:test|suite|child)\.ts$/.test(file)) files.push(file);
   }
   if (files.length < 20) throw new Error(`build: ${pattern} matches ${files.length} files, expected at least 20`);
   return files;
