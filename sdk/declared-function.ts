@@ -1,0 +1,30 @@
+/**
+ * The mark that `http` and `fn` put on what they return. It is found by symbol, not by class, so that the runtime
+ * recognises functions of a bundle that carries an SDK of its own.
+ */
+import type { FunctionOptions } from "./options.ts";
+
+export const functionKey: unique symbol = Symbol.for("aloft.function");
+
+export type DeclaredFunction =
+  | {
+      readonly kind: "http";
+      readonly route: string;
+      readonly options: FunctionOptions;
+      /** (request, context) => Response */
+      readonly handler: (...parameters: never[]) => unknown;
+    }
+  | {
+      readonly kind: "fn";
+      readonly options: FunctionOptions;
+      /** (input, context) => output */
+      readonly handler: (...parameters: never[]) => unknown;
+      /** Tells the function the name it is exported under. */
+      readonly bind: (name: string) => void;
+    };
+
+/** The mark of a value, or null when neither `http` nor `fn` made it. */
+export function findDeclaredFunction(value: unknown): DeclaredFunction | null {
+  if (typeof value !== "function" || !(functionKey in value)) return null;
+  return value[functionKey] as DeclaredFunction;
+}

@@ -1,0 +1,13 @@
+/**
+ * What functions import as `aloft`.
+ *
+ *     import { http, fn } from "aloft";
+ *     export const hello = http("GET /hello/:name", (request, { params }) => new Response(`Hello ${params.name}`));
+ *     export const add = fn(({ a, b }: { a: number; b: number }) => a + b);
+ */
+export type { Context, HttpContext } from "./context.ts";
+export { type Fn, type FnHandler, fn, invoke } from "./fn.ts";
+export { type HttpFunction, type HttpHandler, http } from "./http.ts";
+export type { AsJson } from "./json.ts";
+export type { Duration, FunctionOptions, MemorySize } from "./options.ts";
+export type { Method, Params, Route } from "./route.ts";
