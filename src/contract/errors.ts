@@ -29,6 +29,7 @@ export const errorTable = {
   REQUEST_TIMEOUT: row(408, "caller", "the request did not arrive in time"),
   HEADERS_TOO_LARGE: row(431, "caller", "the request's head is over the limit"),
   UNAUTHORIZED: row(401, "caller", "the control API wants a valid bearer token"),
+  HOST_REFUSED: row(403, "caller", "the control API does not answer to this host name or web page"),
   NOT_FOUND: row(404, "caller", "the control API has nothing at this address"),
   // --- functions
   FUNCTION_TIMEOUT: row(504, "app", "the function did not answer within its timeout"),
@@ -46,6 +47,7 @@ export const errorTable = {
   ENTRY_NOT_FOUND: row(400, "app", "the folder has no entry file, or several"),
   BUILD_FAILED: row(400, "app", "the code could not be bundled"),
   NO_FUNCTIONS: row(400, "app", "the code exports no function"),
+  ROUTE_INVALID: row(400, "app", "a route is not written as METHOD /path"),
   ROUTE_CONFLICT: row(400, "app", "two functions claim the same route"),
   NAME_INVALID: row(400, "caller", "the name of an app, function, alias or variable is not valid"),
   DESCRIBE_FAILED: row(400, "app", "the code could not be imported to learn its functions"),

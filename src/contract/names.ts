@@ -6,10 +6,12 @@ const appName = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const functionName = /^[A-Za-z_$][A-Za-z0-9_$-]*$/;
 const aliasName = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const domainName = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const packageName = /^(?:@[a-z0-9-~][a-z0-9-._~]*\/)?[a-z0-9-~][a-z0-9-._~]*$/i;
+const reservedVariable = /^(?:ALOFT_|AWS_LAMBDA_|LD_)/;
+
 /** Where a deploy goes unless it says otherwise, and the alias that plain host names and domains reach. */
 export const productionAlias = "production";
-
-const reservedVariable = /^(?:ALOFT_|AWS_LAMBDA_|LD_)/;
 
 export function isAppName(name: string): boolean {
   return name.length <= limits.appNameChars && appName.test(name) && !name.includes("--");
@@ -29,6 +31,16 @@ export function isVariableName(name: string): boolean {
 
 export function isReservedVariable(name: string): boolean {
   return reservedVariable.test(name);
+}
+
+/** A host name an app may claim: lower case, without port, at least two labels, and no IP address. */
+export function isDomainName(name: string): boolean {
+  return name.length <= 253 && domainName.test(name);
+}
+
+/** As npm allows it, with or without a scope. */
+export function isPackageName(name: string): boolean {
+  return name.length <= 214 && packageName.test(name);
 }
 
 export function assertAppName(name: string): void {

@@ -1,0 +1,13 @@
+import type { AppConfig } from "./app-config.ts";
+
+/** The configuration of an app without `aloft.json`. In a file of its own: most apps need neither parser nor schema. */
+export const emptyAppConfig: AppConfig = {
+  name: null,
+  entry: null,
+  domains: [],
+  variables: [],
+  external: [],
+  files: [],
+  defaults: {},
+  functions: new Map(),
+};
