@@ -49,6 +49,9 @@ export const limits = {
   variableBytes: 64 * KiB, // a certificate chain fits
   variablesBytes: 512 * KiB, // all variables of an app and alias together
   openDeployMs: 60 * minute, // a deploy that was begun and not finished is forgotten
+  openDeploysPerApp: 16, // each holds its list of files in memory; the idlest gives way
+  liveDeploymentsCached: 1000, // parsed manifests in memory; the others are read again when they are needed
+  apiBodyBytes: 16 * MiB, // a JSON body of the control API: the list of 50,000 files fits
   // --- http door
   requestHeadBytes: 32 * KiB,
   requestBodyBytes: 100 * MiB,
@@ -59,6 +62,9 @@ export const limits = {
   responseTotalMs: 15 * minute,
   waitForInstanceMs: 10 * second,
   waitersPerGroup: 10_000, // as Knative's activator queues for a revision
+  hostsKept: 32_768, // host names whose app is known without looking, 200 bytes each; 10,000 apps fit twice over
+  routeTablesKept: 2000, // deployments whose routes are ready to match, 1 to 30 KB each; others are built again
+  routeParamChars: 1000, // of one path parameter: matching takes time by its length
   // --- wire
   frameBytes: 64 * KiB,
   streamWindowBytes: 256 * KiB, // body bytes in flight for one stream and direction before credit is needed
@@ -82,4 +88,13 @@ export const limits = {
   recordBytes: 512 * MiB,
   logRetentionMs: 7 * 24 * 60 * minute,
   logBytes: 512 * MiB,
+  recordTextChars: 1000, // a record's subject and its error message, each; longer ones are cut
+  observeNameChars: 256, // app, function, deployment, alias and error code in a record or a line; longer ones are cut
+  observeChunkBytes: 256 * KiB, // about 3,000 records: one message to the writer (some 100 us) and one row
+  observeInFlightBytes: 16 * MiB, // on the way to the writer; beyond it records and lines are dropped and counted
+  observeChunkAgeMs: 200, // a chunk that is not full goes to the writer after this long
+  observeRestartMs: 10 * second, // a writer that dies is started again at most once in this time
+  observeAnswerBytes: 16 * MiB, // records or lines of one query; older ones are left out
+  observeOriginsPerBlock: 128, // functions by which a block is indexed; one with more is read by every query
+  metricSeries: 2000, // functions with counters of their own; further ones are counted together
 } as const;

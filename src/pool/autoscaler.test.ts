@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { createScalerState, decideScale, tickMs, wantsInstanceNow } from "./autoscaler.ts";
 import type { ScalePolicy, ScaleSample } from "./autoscaler.ts";
 

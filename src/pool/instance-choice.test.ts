@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { crashBackoffMs } from "./crash-backoff.ts";
 import { chooseEvictions, idleVictims, pickInstance } from "./instance-choice.ts";
 import type { ChoosableInstance } from "./instance-choice.ts";
