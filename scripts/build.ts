@@ -2,7 +2,7 @@
  * Builds dist/, the part of the published package that runs: Node does not strip types under node_modules.
  *
  *   dist/src/**        the platform, file by file as in src/, so that what one file finds relative to itself in a
- *                      checkout it finds in the package as well
+ *                      checkout it finds in the package as well, with the ending of its own name
  *   dist/guest/node.js the guest runtime as one ES module: one file to read when a zygote starts
  *   dist/sdk/index.js  the SDK as one ES module, and its declarations
  *
@@ -26,9 +26,11 @@ const common = {
   logLevel: "warning",
 } satisfies BuildOptions;
 
-await rm(dist, { recursive: true, force: true });
-await Promise.all([buildPlatform(), buildGuest(), buildSdk(), buildDeclarations()]);
-await assertNoTypeScriptLeft();
+async function main(): Promise<void> {
+  await rm(dist, { recursive: true, force: true });
+  await Promise.all([buildPlatform(), buildGuest(), buildSdk(), buildDeclarations()]);
+  await assertNoTypeScriptLeft();
+}
 
 async function buildPlatform(): Promise<void> {
   const entryPoints = await sources("src/**/*.ts");
@@ -53,7 +55,7 @@ async function buildDeclarations(): Promise<void> {
   }
 }
 
-/** Keeps every import as it is and only gives relative ones the ending of the built file; workers' addresses too. */
+/** Keeps every import as it is and only gives relative ones the ending of the built file. */
 const fileByFile: Plugin = {
   name: "file-by-file",
   setup(hooks) {
@@ -61,17 +63,8 @@ const fileByFile: Plugin = {
       if (kind === "entry-point") return undefined;
       return { path: path.startsWith(".") ? path.replace(/\.ts$/, ".js") : path, external: true };
     });
-    hooks.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-      const text = await readFile(path, "utf8");
-      return { contents: withBuiltAddresses(text), loader: "ts" };
-    });
   },
 };
-
-/** `new URL("./worker.ts", import.meta.url)` names a file of src/ and so a built one; others are left as they are. */
-function withBuiltAddresses(text: string): string {
-  return text.replaceAll(/new URL\("(\.\/[^"]+)\.ts", import\.meta\.url\)/g, 'new URL("$1.js", import.meta.url)');
-}
 
 async function sources(pattern: string): Promise<string[]> {
   const files: string[] = [];
@@ -91,3 +84,5 @@ async function assertNoTypeScriptLeft(): Promise<void> {
     if (left !== null) throw new Error(`build: dist/${file} still imports TypeScript: ${left[0]}`);
   }
 }
+
+await main();
