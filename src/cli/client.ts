@@ -1,0 +1,302 @@
+/**
+ * A client of the control API (`contract/api.ts`). Over node:http and not fetch: loading fetch's classes costs the
+ * command line 20-40 ms. Problem documents become the AloftError they were made from.
+ */
+import http from "node:http";
+import { text as readText } from "node:stream/consumers";
+import type {
+  AppJson,
+  BeginDeployJson,
+  DeployBegunJson,
+  DeployedJson,
+  DeploymentJson,
+  FunctionJson,
+  RollbackJson,
+  StatusJson,
+  VariableJson,
+} from "../contract/api.ts";
+import { AloftError, errorTable } from "../contract/errors.ts";
+import type { ErrorCode } from "../contract/errors.ts";
+import type { InvocationRecord, LogFilter, LogLine, RecordFilter } from "../contract/observing.ts";
+
+/** A host that drops packets never refuses; waiting longer helps nobody. */
+const connectMs = 10_000;
+
+export interface ControlClientOptions {
+  /** Address of the control API, e.g. "http://127.0.0.1:8788". */
+  readonly server: string;
+  readonly token: string | null;
+}
+
+export interface Invoked {
+  readonly invocationId: string;
+  readonly cold: boolean;
+  readonly waitUs: number;
+  readonly handlerUs: number;
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: Buffer;
+}
+
+type Query = Readonly<Record<string, string | number | undefined>>;
+
+interface RequestOptions {
+  readonly query?: Query;
+  readonly json?: unknown;
+  readonly bytes?: Uint8Array;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class ControlClient {
+  readonly server: string;
+  readonly #base: URL;
+  readonly #token: string | null;
+  #transport: Promise<{ readonly request: typeof http.request; readonly agent: http.Agent }> | null = null;
+
+  constructor({ server, token }: ControlClientOptions) {
+    this.server = server;
+    this.#base = parseServer(server);
+    this.#token = token;
+  }
+
+  status(): Promise<StatusJson> {
+    return this.#json("GET", "/v1/status");
+  }
+
+  async listApps(): Promise<readonly AppJson[]> {
+    return (await this.#json<{ apps: AppJson[] }>("GET", "/v1/apps")).apps;
+  }
+
+  async deleteApp(app: string): Promise<void> {
+    await this.#json("DELETE", `/v1/apps/${app}`);
+  }
+
+  async listFunctions(app: string, alias: string): Promise<readonly FunctionJson[]> {
+    const path = `/v1/apps/${app}/functions`;
+    return (await this.#json<{ functions: FunctionJson[] }>("GET", path, { query: { alias } })).functions;
+  }
+
+  async listDeployments(app: string): Promise<readonly DeploymentJson[]> {
+    return (await this.#json<{ deployments: DeploymentJson[] }>("GET", `/v1/apps/${app}/deployments`)).deployments;
+  }
+
+  beginDeploy(app: string, begin: BeginDeployJson): Promise<DeployBegunJson> {
+    return this.#json("POST", `/v1/apps/${app}/deploys`, { json: begin });
+  }
+
+  async putFile(app: string, number: number, hash: string, bytes: Uint8Array): Promise<void> {
+    await this.#json("PUT", `/v1/apps/${app}/deploys/${number}/files/${hash}`, { bytes });
+  }
+
+  finishDeploy(app: string, number: number): Promise<DeployedJson> {
+    return this.#json("POST", `/v1/apps/${app}/deploys/${number}/finish`);
+  }
+
+  rollback(app: string, rollback: RollbackJson): Promise<DeployedJson> {
+    return this.#json("POST", `/v1/apps/${app}/rollback`, { json: rollback });
+  }
+
+  async listVariables(app: string, alias: string): Promise<readonly VariableJson[]> {
+    const path = `/v1/apps/${app}/variables`;
+    return (await this.#json<{ variables: VariableJson[] }>("GET", path, { query: { alias } })).variables;
+  }
+
+  async changeVariables(
+    app: string,
+    alias: string,
+    change: { readonly set?: Readonly<Record<string, string>>; readonly unset?: readonly string[] },
+  ): Promise<readonly VariableJson[]> {
+    const json = { set: change.set ?? {}, unset: change.unset ?? [] };
+    const path = `/v1/apps/${app}/variables`;
+    return (await this.#json<{ variables: VariableJson[] }>("PATCH", path, { query: { alias }, json })).variables;
+  }
+
+  /** Throws the function's own failure as the FUNCTION_* error the server found. */
+  async invoke(app: string, name: string, alias: string, payload: Uint8Array): Promise<Invoked> {
+    const path = `/v1/apps/${app}/functions/${name}/invoke`;
+    const response = await this.#request("POST", path, { query: { alias }, bytes: payload });
+    const header = (key: string) => String(response.headers[key] ?? "");
+    return {
+      invocationId: header("aloft-invocation"),
+      cold: header("aloft-cold") === "true",
+      waitUs: Number(header("aloft-wait-us")),
+      handlerUs: Number(header("aloft-handler-us")),
+      status: Number(header("aloft-status") || "200"),
+      contentType: header("content-type"),
+      body: await readBody(response),
+    };
+  }
+
+  async listLogs(app: string, filter: LogFilter): Promise<readonly LogLine[]> {
+    const lines: LogLine[] = [];
+    for await (const line of this.#lines<LogLine>(`/v1/apps/${app}/logs`, logQuery(filter))) lines.push(line);
+    return lines;
+  }
+
+  /** What is there, then what comes, until the signal aborts or the server ends. */
+  followLogs(app: string, filter: LogFilter, signal: AbortSignal): AsyncGenerator<LogLine> {
+    return this.#lines(`/v1/apps/${app}/logs`, { ...logQuery(filter), follow: "true" }, signal);
+  }
+
+  async listInvocations(app: string, filter: RecordFilter): Promise<readonly InvocationRecord[]> {
+    const path = `/v1/apps/${app}/invocations`;
+    const query = recordQuery(filter);
+    return (await this.#json<{ invocations: InvocationRecord[] }>("GET", path, { query })).invocations;
+  }
+
+  followInvocations(app: string, filter: RecordFilter, signal: AbortSignal): AsyncGenerator<InvocationRecord> {
+    return this.#lines(`/v1/apps/${app}/invocations`, { ...recordQuery(filter), follow: "true" }, signal);
+  }
+
+  getInvocation(id: string): Promise<InvocationRecord> {
+    return this.#json("GET", `/v1/invocations/${encodeURIComponent(id)}`);
+  }
+
+  async close(): Promise<void> {
+    const transport = await this.#transport;
+    transport?.agent.destroy();
+  }
+
+  async #json<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
+    const response = await this.#request(method, path, options);
+    const content = parseJson(await readText(response));
+    if (content === undefined) throw notAloft(this.server);
+    // The server is of the same version and made it from the same interface.
+    return content as T;
+  }
+
+  async *#lines<T>(path: string, query: Query, signal?: AbortSignal): AsyncGenerator<T> {
+    try {
+      const response = await this.#request("GET", path, { query, signal });
+      response.setEncoding("utf8");
+      let rest = "";
+      for await (const chunk of response) {
+        const lines = (rest + String(chunk)).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) if (line !== "") yield JSON.parse(line) as T;
+      }
+    } catch (error) {
+      if (signal?.aborted === true) return;
+      if (error instanceof AloftError || error instanceof SyntaxError) throw error;
+      throw new AloftError("SERVER_UNREACHABLE", `the connection to ${this.server} was cut`, { cause: error });
+    }
+  }
+
+  /** Resolves with a successful answer whose body has not been read; throws what a problem document says. */
+  async #request(method: string, path: string, options: RequestOptions): Promise<http.IncomingMessage> {
+    const response = await this.#send(method, path, options, true);
+    if (response.statusCode !== undefined && response.statusCode < 300) return response;
+    throw errorOfProblem(parseJson(await readText(response)), response.statusCode ?? 0, this.server);
+  }
+
+  async #send(method: string, path: string, options: RequestOptions, retry: boolean): Promise<http.IncomingMessage> {
+    const { request: open, agent } = await (this.#transport ??= loadTransport(this.#base));
+    const body = options.json === undefined ? options.bytes : Buffer.from(JSON.stringify(options.json));
+    const url = new URL(this.#base.pathname.replace(/\/$/, "") + path + queryString(options.query ?? {}), this.#base);
+    const headers: Record<string, string> = { accept: "application/json" };
+    if (this.#token !== null) headers["authorization"] = `Bearer ${this.#token}`;
+    if (method !== "GET") headers["content-length"] = String(body?.byteLength ?? 0);
+    if (body !== undefined)
+      headers["content-type"] = options.json === undefined ? "application/octet-stream" : "application/json";
+
+    return await new Promise((resolve, reject) => {
+      const request = open(url, {
+        method,
+        headers,
+        agent,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
+      request.once("response", resolve);
+      request.once("error", (error: NodeJS.ErrnoException) => {
+        // The server had closed an idle connection at the moment we wrote on it: nothing of the request was read.
+        if (retry && request.reusedSocket && error.code === "ECONNRESET") {
+          resolve(this.#send(method, path, options, false));
+        } else {
+          reject(unreachable(this.server, error));
+        }
+      });
+      limitConnecting(request);
+      request.end(body);
+    });
+  }
+}
+
+function parseServer(server: string): URL {
+  // A bare "host:8788" would parse as a scheme.
+  const url = URL.parse(/^[a-z]+:\/\//i.test(server) ? server : `http://${server}`);
+  if (url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.hostname !== "") return url;
+  throw new AloftError("USAGE", `"${server}" is not the address of a server`, {
+    hint: "write it as http://127.0.0.1:8788, in --server or ALOFT_SERVER",
+  });
+}
+
+async function loadTransport(base: URL): Promise<{ request: typeof http.request; agent: http.Agent }> {
+  const { request, Agent } = base.protocol === "https:" ? await import("node:https") : http;
+  return { request, agent: new Agent({ keepAlive: true, maxSockets: 8 }) };
+}
+
+function limitConnecting(request: http.ClientRequest): void {
+  request.once("socket", (socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(
+      () => socket.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })),
+      connectMs,
+    );
+    socket.once("connect", () => clearTimeout(timer));
+    socket.once("close", () => clearTimeout(timer));
+  });
+}
+
+function queryString(query: Query): string {
+  const given = Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)]]));
+  return given.length === 0 ? "" : `?${new URLSearchParams(given).toString()}`;
+}
+
+function logQuery(filter: LogFilter): Query {
+  const { function: name, invocation, level, sinceMs, untilMs, limit } = filter;
+  return { function: name, invocation, level, since: sinceMs, until: untilMs, limit };
+}
+
+function recordQuery(filter: RecordFilter): Query {
+  const { function: name, outcome, sinceMs, untilMs, limit } = filter;
+  return { function: name, outcome, since: sinceMs, until: untilMs, limit };
+}
+
+async function readBody(response: http.IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function errorOfProblem(content: unknown, status: number, server: string): AloftError {
+  if (typeof content !== "object" || content === null || !("code" in content)) return notAloft(server);
+  const { type: _type, title, status: _status, detail, code, hint, ...members } = content as Record<string, unknown>;
+  const message = typeof detail === "string" ? detail : String(title ?? `status ${status}`);
+  if (typeof code !== "string" || !isErrorCode(code)) return new AloftError("INTERNAL", `${String(code)}: ${message}`);
+  return new AloftError(code, message, { hint: typeof hint === "string" ? hint : undefined, detail: members });
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorTable, code);
+}
+
+function notAloft(server: string): AloftError {
+  return new AloftError("SERVER_UNREACHABLE", `what answers at ${server} is not Aloft's control API`, {
+    hint: "give the address of the control API (port 8788 unless set otherwise), in --server or ALOFT_SERVER",
+  });
+}
+
+function unreachable(server: string, error: NodeJS.ErrnoException): AloftError {
+  return new AloftError("SERVER_UNREACHABLE", `no server answers at ${server} (${error.code ?? error.message})`, {
+    hint: "start one with `aloft dev` or `aloft serve`, or name another with --server or ALOFT_SERVER",
+    cause: error,
+  });
+}

@@ -1,0 +1,239 @@
+/** The commands: what each takes and does, from which arguments are read and help and docs/commands.md are made. */
+import { settingsTable } from "../config.ts";
+import type { SettingName } from "../config.ts";
+import type { FlagSpec } from "./arguments.ts";
+import type { Command } from "./command.ts";
+
+const outputFlags: readonly FlagSpec[] = [
+  { name: "json", about: "print one JSON value, or one a line where the command streams" },
+  { name: "help", short: "h", about: "show this" },
+];
+
+const serverFlags: readonly FlagSpec[] = [
+  { name: "server", placeholder: "URL", about: "control API to speak to (ALOFT_SERVER)" },
+  { name: "token", placeholder: "TOKEN", about: "its token (ALOFT_TOKEN)" },
+  ...outputFlags,
+];
+
+const alias: FlagSpec = { name: "alias", placeholder: "NAME", about: "alias to use (production)" };
+const since: FlagSpec = { name: "since", placeholder: "10m", about: "only what is younger, or after a date" };
+const until: FlagSpec = { name: "until", placeholder: "5m", about: "only what is older, or before a date" };
+const follow: FlagSpec = { name: "follow", short: "f", about: "go on with what comes, until Ctrl-C" };
+
+/** Settings that `dev` decides itself: it keeps its data with the app and stays on loopback. */
+const devSettings = [
+  "port",
+  "adminPort",
+  "sandbox",
+  "defaultApp",
+  "zygotes",
+  "logFormat",
+] as const satisfies SettingName[];
+
+/** Flags of settings, as `serve` and `dev` take them. */
+function settingFlags(names: readonly SettingName[]): readonly FlagSpec[] {
+  const config: FlagSpec = { name: "config", placeholder: "FILE", about: "settings file (ALOFT_CONFIG)" };
+  const flags = names.flatMap((name) => {
+    const { flag, kind, standard, about } = settingsTable[name];
+    if (flag === null) return [];
+    const shown = kind.placeholder === "" || standard === "" ? about : `${about} (${standard})`;
+    return [{ name: flag, about: shown, ...(kind.placeholder === "" ? {} : { placeholder: kind.placeholder }) }];
+  });
+  return [...flags, config];
+}
+
+const table = {
+  init: {
+    usage: "[dir] [--template NAME]",
+    words: { min: 0, max: 1 },
+    summary: "write a new app that runs",
+    about: "Templates: http (the SDK's routes), fetch, hono, lambda. Files that exist are never overwritten.",
+    flags: [{ name: "template", placeholder: "NAME", about: "http, fetch, hono or lambda (http)" }, ...outputFlags],
+    examples: [
+      { line: "aloft init shop && aloft dev shop", about: "a new app, running" },
+      { line: "aloft init legacy --template lambda", about: "an app with an AWS Lambda handler" },
+    ],
+  },
+  dev: {
+    usage: "[dir|file] [--port 8787]",
+    words: { min: 0, max: 1 },
+    summary: "run here, reload on save, show requests and logs",
+    about:
+      "Takes the folder of an app, a single file with `export default { fetch }`, or a folder of app folders,\n" +
+      "each of which answers at APP.localhost:8787 and to the header `aloft-app: APP`. Reads `.env` of each app.\n" +
+      "A build that fails is shown; the last good one keeps serving.",
+    flags: [...settingFlags(devSettings), ...outputFlags],
+    examples: [
+      { line: "aloft dev", about: "the app in this folder" },
+      { line: "aloft dev worker.ts --port 3000", about: "a single file" },
+      { line: "aloft dev examples", about: "every app in a folder" },
+    ],
+  },
+  serve: {
+    usage: "[--data DIR] [--port 8787] [--admin-port 8788] [--sandbox auto|oci|process]",
+    words: { min: 0, max: 0 },
+    summary: "run a server",
+    about:
+      "Prints one line when it is ready. The control API's token is taken from ALOFT_ADMIN_TOKEN at the first start, or\n" +
+      "made and printed once; the server keeps only its hash. SIGTERM and Ctrl-C finish what is in flight, then end;\n" +
+      "a second one ends at once. docs/settings.md has all settings.",
+    flags: [...settingFlags(Object.keys(settingsTable) as SettingName[]), ...outputFlags],
+    examples: [
+      { line: "aloft serve", about: "on this machine, data in ~/.local/share/aloft" },
+      { line: "aloft serve --data /srv/aloft --host 0.0.0.0 --base-domain example.com", about: "for others" },
+      { line: "aloft serve --port 0 --admin-port 0 --json", about: "on free ports, told in JSON" },
+    ],
+  },
+  deploy: {
+    usage: "[dir] [--alias NAME]",
+    words: { min: 0, max: 1 },
+    summary: "bundle an app, upload what is new, make it live",
+    about:
+      "The new deployment is imported before it goes live; one that fails leaves everything as it was.\n" +
+      "Exits 1 with DEPLOY_SUPERSEDED when a later deploy went live first.",
+    flags: [alias, ...serverFlags],
+    examples: [
+      { line: "aloft deploy", about: "the app in this folder" },
+      { line: "aloft deploy shop --alias preview-x", about: "under another alias, at preview-x--shop.BASE" },
+    ],
+  },
+  rollback: {
+    usage: "APP [DEPLOYMENT] [--alias NAME]",
+    words: { min: 1, max: 2 },
+    summary: "make an earlier deployment live again, at once",
+    flags: [alias, ...serverFlags],
+    examples: [
+      { line: "aloft rollback shop", about: "the one before" },
+      { line: "aloft rollback shop 3f2a1c", about: "a certain one, by the beginning of its id" },
+    ],
+  },
+  apps: {
+    usage: "",
+    words: { min: 0, max: 0 },
+    summary: "list the apps",
+    flags: serverFlags,
+    examples: [{ line: "aloft apps --json", about: "for a program" }],
+  },
+  functions: {
+    usage: "APP [--alias NAME]",
+    words: { min: 1, max: 1 },
+    summary: "list the functions of an app and where they answer",
+    flags: [alias, ...serverFlags],
+    examples: [{ line: "aloft functions shop", about: "functions, triggers, addresses" }],
+  },
+  deployments: {
+    usage: "APP",
+    words: { min: 1, max: 1 },
+    summary: "list the deployments of an app",
+    flags: serverFlags,
+    examples: [{ line: "aloft deployments shop", about: "what can be rolled back to" }],
+  },
+  status: {
+    usage: "",
+    words: { min: 0, max: 0 },
+    summary: "show what runs on the server",
+    flags: serverFlags,
+    examples: [{ line: "aloft status", about: "instances, memory, records" }],
+  },
+  delete: {
+    usage: "APP [--yes]",
+    words: { min: 1, max: 1 },
+    summary: "delete an app with all its deployments and variables",
+    about: "Asks on a terminal; elsewhere --yes is required.",
+    flags: [{ name: "yes", short: "y", about: "do not ask" }, ...serverFlags],
+    examples: [{ line: "aloft delete shop --yes", about: "without asking" }],
+  },
+  invoke: {
+    usage: "APP/FUNCTION [--data JSON|@FILE|-]",
+    words: { min: 1, max: 1 },
+    summary: "call a function and print what it answers",
+    about: "The answer goes to stdout; duration, cold or warm and the invocation's id to stderr.",
+    flags: [
+      { name: "data", short: "d", placeholder: "JSON|@FILE|-", about: "input: JSON, a file's content, or stdin" },
+      alias,
+      ...serverFlags,
+    ],
+    examples: [
+      { line: `aloft invoke shop/price --data '{"sku":"a1"}'`, about: "with JSON" },
+      { line: "aloft invoke shop/resize --data @photo.jpg > small.jpg", about: "with a file" },
+    ],
+  },
+  logs: {
+    usage: "APP[/FUNCTION] [--follow] [--since 10m]",
+    words: { min: 1, max: 1 },
+    summary: "show what functions wrote",
+    flags: [
+      follow,
+      since,
+      until,
+      { name: "level", placeholder: "LEVEL", about: "debug, info, warn or error, and what is above" },
+      { name: "invocation", placeholder: "ID", about: "only one invocation's" },
+      { name: "limit", placeholder: "N", about: "the newest so many (1000)" },
+      ...serverFlags,
+    ],
+    examples: [
+      { line: "aloft logs shop --follow", about: "as they are written" },
+      { line: "aloft logs shop/price --since 1h --level warn", about: "one function's warnings and errors" },
+    ],
+  },
+  invocations: {
+    usage: "APP[/FUNCTION] [--follow] | --id ID",
+    words: { min: 0, max: 1 },
+    summary: "show records of invocations",
+    flags: [
+      follow,
+      since,
+      until,
+      { name: "outcome", placeholder: "OUTCOME", about: "ok, error, timeout, cancelled or rejected" },
+      { name: "limit", placeholder: "N", about: "the newest so many (100)" },
+      { name: "id", placeholder: "ID", about: "one invocation, in full" },
+      ...serverFlags,
+    ],
+    examples: [
+      { line: "aloft invocations shop --outcome error --since 1d", about: "what failed today" },
+      { line: "aloft invocations shop --follow --json", about: "one JSON value an invocation" },
+    ],
+  },
+  env: {
+    usage: "set|unset|list APP [NAME[=VALUE|=@FILE]...]",
+    words: { min: 2, max: 1000 },
+    summary: "set, remove and list an app's variables",
+    about:
+      "A name without a value is asked for, or read from stdin, one line-end at the end removed; so secrets stay out of\n" +
+      "the shell's history. A value that begins with @ can only be given that way. Values are never shown again.\n" +
+      "A change goes live at once: instances are replaced without failing a request.",
+    flags: [alias, ...serverFlags],
+    examples: [
+      { line: "aloft env set shop CURRENCY=EUR TLS_KEY=@key.pem", about: "a value and a file's content" },
+      { line: "aloft env set shop API_KEY < secret.txt", about: "from stdin" },
+      { line: "aloft env unset shop CURRENCY", about: "remove one" },
+      { line: "aloft env list shop", about: "names, never values" },
+    ],
+  },
+  version: {
+    usage: "",
+    words: { min: 0, max: 0 },
+    summary: "print the version",
+    flags: outputFlags,
+    examples: [{ line: "aloft version", about: "of Aloft and of Node" }],
+  },
+  help: {
+    usage: "[COMMAND]",
+    words: { min: 0, max: 1 },
+    summary: "show the commands, or one in full",
+    flags: outputFlags,
+    examples: [{ line: "aloft help deploy", about: "the same as aloft deploy --help" }],
+  },
+} as const satisfies Record<string, Omit<Command, "name">>;
+
+export type CommandName = keyof typeof table;
+
+/** In the order of help. */
+export const commands: readonly (Command & { readonly name: CommandName })[] = (
+  Object.keys(table) as CommandName[]
+).map((name) => ({ name, ...table[name] }));
+
+export function findCommand(word: string): { readonly name: CommandName; readonly command: Command } | null {
+  const command = commands.find(({ name }) => name === word);
+  return command === undefined ? null : { name: command.name, command };
+}
