@@ -19,17 +19,22 @@ const installed = join(folder, "home");
 const bin = join(installed, "node_modules", "aloft", "bin", "aloft");
 /** npm carries Node's own builds for Linux under these names; elsewhere only the Node that runs the test is tried. */
 const hasOtherNodes = process.platform === "linux" && process.arch === "x64";
-const otherNodes = "needs npm's builds of Node for linux-x64";
+const withOtherNodes = { skip: !hasOtherNodes && "needs npm's builds of Node for linux-x64" };
+const nodes = new Map<string, Promise<string>>();
 
 before(async () => {
+  await Promise.all([installPackage(), ...(hasOtherNodes ? [installNode("16"), installNode("24")] : [])]);
+});
+
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+async function installPackage(): Promise<void> {
   const packed = await npm(root, "pack", "--pack-destination", folder, "--json");
   const tarball = join(folder, tarballName(packed));
   mkdirSync(installed);
   writeFileSync(join(installed, "package.json"), '{"name":"home","private":true}');
   await npm(installed, "install", "--omit=dev", tarball);
-});
-
-after(() => rmSync(folder, { recursive: true, force: true }));
+}
 
 test("the package holds what runs and no sources or tests", () => {
   const inside = join(installed, "node_modules", "aloft");
@@ -72,47 +77,30 @@ test("hello is deployed and called with the built files on the Node that runs th
   await deployAndCall(process.execPath);
 });
 
-test(
-  "hello is deployed and called with the built files on Node 24",
-  { skip: !hasOtherNodes && otherNodes },
-  async () => {
-    await deployAndCall(await installNode("24"));
-  },
-);
+test("hello is deployed and called with the built files on Node 24", withOtherNodes, async () => {
+  await deployAndCall(await installNode("24"));
+});
 
-for (const version of ["16", "20"]) {
-  const name = `on Node ${version} the command line says in one sentence what it needs and exits 2`;
-  test(name, { skip: !hasOtherNodes && otherNodes }, async () => {
-    const node = await installNode(version);
-    for (const program of [bin, join(installed, "node_modules", ".bin", "aloft")]) {
-      const failed = await run(node, [program, "apps"]).then(
-        () => assert.fail("it ran"),
-        (error: { code: number; stdout: string; stderr: string }) => error,
-      );
-      assert.equal(failed.code, 2);
-      assert.equal(failed.stdout, "");
-      assert.match(
-        failed.stderr,
-        new RegExp(`^aloft: Node\\.js 24 or newer is needed and this is ${version}\\.[^\\n]+\\n$`),
-      );
-    }
-  });
-}
+test("a Node that is too old is told in one sentence what is needed, exit code 2", withOtherNodes, async () => {
+  const node = await installNode("16");
+  for (const program of [bin, join(installed, "node_modules", ".bin", "aloft")]) {
+    const failed = await run(node, [program, "apps"]).then(
+      () => assert.fail("it ran"),
+      (error: { code: number; stdout: string; stderr: string }) => error,
+    );
+    assert.equal(failed.code, 2);
+    assert.equal(failed.stdout, "");
+    assert.match(failed.stderr, /^aloft: Node\.js 24 or newer is needed and this is 16\.[^\n]+\n$/);
+  }
+});
 
-test(
-  "a Node that is too old hands over to the one that the folder has as a package",
-  {
-    skip: !hasOtherNodes && otherNodes,
-  },
-  async () => {
-    const old = await installNode("20");
-    const { stdout } = await run(old, [join(root, "bin", "aloft"), "version"]);
-    const pinned = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
-      devDependencies: { node: string };
-    };
-    assert.ok(stdout.includes(pinned.devDependencies.node), stdout);
-  },
-);
+test("a Node that is too old hands over to the one that stands beside it as a package", withOtherNodes, async () => {
+  const { stdout } = await run(await installNode("16"), [join(root, "bin", "aloft"), "version"]);
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    devDependencies: { node: string };
+  };
+  assert.ok(stdout.includes(manifest.devDependencies.node), stdout);
+});
 
 async function deployAndCall(node: string): Promise<void> {
   const work = mkdtempSync(join(folder, "work-"));
@@ -157,14 +145,12 @@ async function readyLine(server: ChildProcess): Promise<Ready> {
   server.stderr?.on("data", (chunk: Buffer) => output.push(chunk.toString()));
   for await (const line of createInterface({ input: server.stdout ?? assert.fail("no stdout") })) {
     output.push(line);
-    if (!line.startsWith("{")) continue;
+    if (!line.startsWith('{"')) continue;
     const value = JSON.parse(line) as Partial<Ready>;
     if (value.http !== undefined && value.admin !== undefined) return { http: value.http, admin: value.admin };
   }
   return assert.fail(`the server ended before it was ready:\n${output.join("\n")}`);
 }
-
-const nodes = new Map<string, Promise<string>>();
 
 /** The path of the newest Node of this major version, installed once for all tests of the file. */
 function installNode(major: string): Promise<string> {
