@@ -113,7 +113,7 @@ export const appConfigSchema = v.pipe(
       v.pipe(
         strict(limitEntries),
         v.check((limits) => hasOneMemory(limits), twoMemories),
-        v.description("Limits of every function that does not say otherwise."),
+        v.description("Limits of all functions; the entry of one of them says otherwise."),
       ),
     ),
     functions: v.exactOptional(

@@ -44,7 +44,7 @@ test("every key is read and brought to the platform's units", () => {
     name: "shop",
     entry: "src/main.ts",
     domains: ["shop.example.com"],
-    variables: ["STRIPE_KEY"],
+    requiredVariables: ["STRIPE_KEY"],
     external: ["sharp", "@img/colour"],
     files: ["data", "models/*.bin"],
     defaults: { timeoutMs: 1500, keepAliveMs: 0 },

@@ -22,7 +22,7 @@ export interface AppConfig {
   readonly entry: string | null;
   readonly domains: readonly string[];
   /** Names of variables that must be set. */
-  readonly variables: readonly string[];
+  readonly requiredVariables: readonly string[];
   /** Names of packages that are carried as files. */
   readonly external: readonly string[];
   /** Paths and patterns of files to carry, relative to the folder. */
@@ -91,7 +91,7 @@ function normalise(json: AppConfigJson): AppConfig {
     name: json.name ?? null,
     entry: json.entry === undefined ? null : json.entry.replace(/^(?:\.\/+)+/, ""),
     domains: [...new Set(json.domains)],
-    variables: [...new Set(json.variables)],
+    requiredVariables: [...new Set(json.variables)],
     external: [...new Set(json.external)],
     files: [...new Set(json.files)],
     defaults: limitsOf(json.defaults ?? {}),

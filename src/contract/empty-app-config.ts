@@ -5,7 +5,7 @@ export const emptyAppConfig: AppConfig = {
   name: null,
   entry: null,
   domains: [],
-  variables: [],
+  requiredVariables: [],
   external: [],
   files: [],
   defaults: {},

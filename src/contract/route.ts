@@ -1,7 +1,12 @@
 /**
- * Routes as developers write them: `POST /links/:id`, `GET /files/*`, `/health`. The path is a find-my-way pattern of
- * the plain kind: static text, `:name` for a part of a segment, and `*` as the last segment for all that is left. Its
- * optional parameters and regular expressions are left out: a route must be readable by a person and by a type.
+ * Routes as developers write them: `POST /links/:id`, `GET /files/*`, `/health`. The path is a find-my-way pattern:
+ *
+ *   :name    up to the next "/", "-" or "."; several may share a segment: /near/:lat-:lng
+ *   :name?   may be missing; only as the whole of the last segment
+ *   *        all that is left; only as the last character
+ *   ::       a colon
+ *
+ * find-my-way's regular expressions are left out: one slow pattern would hold up every app of the server.
  */
 import { AloftError } from "./errors.ts";
 
@@ -34,10 +39,13 @@ export function formatRoute(route: Route): string {
 }
 
 /**
- * The pattern with its parameters' names taken out: two patterns that match the same paths have the same shape.
+ * What the pattern matches, without the names of its parameters: two patterns that share a shape match the same paths.
+ * One with an optional parameter has two shapes.
  */
-export function routeShape(path: string): string {
-  return path.replaceAll(/:[A-Za-z_]\w*/g, ":");
+export function routeShapes(path: string): string[] {
+  const shape = path.replaceAll(/(::)|:[A-Za-z_]\w*/g, (_, colon?: string) => colon ?? ":");
+  if (!shape.endsWith("/:?")) return [shape];
+  return [shape.slice(0, -"/:?".length) || "/", shape.slice(0, -1)];
 }
 
 function methodFault(method: string): string | null {
@@ -48,32 +56,36 @@ function methodFault(method: string): string | null {
 function pathFault(path: string): string | null {
   if (!path.startsWith("/")) return "its path does not begin with /";
   if (path.length > pathChars) return `its path has ${path.length} characters, allowed are ${pathChars}`;
-  const wrong = /[\s?#()\\%\p{Cc}]/u.exec(path)?.[0];
+  const wrong = /[\s#()\\%\p{Cc}]/u.exec(path)?.[0];
   if (wrong === "%")
-    return "its path holds %: write the character itself, requests are decoded before they are matched";
-  if (wrong === "?") return "its path holds ?: queries take no part in routing, and parameters are not optional";
-  if (wrong === "(") return "its path holds (: parameters have no regular expressions";
+    return "its path holds %; write the character itself, for requests are decoded before they are matched";
+  if (wrong === "(") return "its path holds (; parameters have no regular expressions";
   if (wrong !== undefined) return `its path holds ${JSON.stringify(wrong)}`;
   if (path.includes("//")) return "its path holds an empty segment";
-  return segmentsFault(path.slice(1).split("/"));
+  return parametersFault(path);
 }
 
-function segmentsFault(segments: readonly string[]): string | null {
+function parametersFault(path: string): string | null {
   const names = new Set<string>();
-  for (const [index, segment] of segments.entries()) {
-    if (segment === "." || segment === "..") return `its path holds the segment ${segment}`;
-    if (segment.includes("*") && (segment !== "*" || index < segments.length - 1)) {
-      return "* is allowed only as the whole of the last segment";
+  let isAfterParameter = false;
+  for (const { 0: text, 1: name, 2: optional, index } of path.matchAll(/::|:(\w*)(\?)?|\*|[^:*]+/g)) {
+    const isLast = index + text.length === path.length;
+    if (isAfterParameter && !/^[-./]/.test(text))
+      return `"${text}" follows a parameter; allowed there are "/", "-" and "."`;
+    isAfterParameter = name !== undefined;
+    if (text === "*" && !isLast) return "* is allowed only as the last character";
+    if (name === undefined) {
+      if (text.includes("?")) return "its path holds ?; queries take no part in routing";
+      if (/(?:^|\/)\.\.?(?:\/|$)/.test(text)) return "its path holds a segment of dots";
+      continue;
     }
-    // What is left after every well-formed parameter holds a colon only where one is malformed.
-    const rest = segment.replaceAll(/:([A-Za-z_]\w*)(?=$|[-.])/g, (_, name: string) => {
-      if (names.has(name)) names.add(":");
-      names.add(name);
-      return "";
-    });
-    if (names.has(":")) return `two parameters have the same name in ${segments.join("/")}`;
-    if (rest.includes(":"))
-      return `"${segment}" holds a colon that begins no parameter such as :id, :id.json or :from-:to`;
+    if (!/^[A-Za-z_]/.test(name))
+      return `":${name}" is not a parameter; its name begins with a letter, and :: is a colon`;
+    if (names.has(name)) return `two of its parameters have the name ${name}`;
+    if (optional !== undefined && (!isLast || path[index - 1] !== "/")) {
+      return `:${name}? is allowed only as the whole of the last segment`;
+    }
+    names.add(name);
   }
   return null;
 }
