@@ -1,25 +1,28 @@
 /**
- * Runs the randomised tests for longer: npm test gives each a bounded number of seeds, here ALOFT_SOAK multiplies it.
+ * Runs the randomised tests for longer: npm test gives each a bounded number of runs, here they get a multiple of it.
  *
  *   npm run soak            20 times the usual number
  *   npm run soak -- 500     500 times
  *
- * A test takes part by reading ALOFT_SOAK. When none does, that is a failure: nothing was soaked.
+ * A test takes part by using fast-check without a number of runs of its own, or by multiplying its own with ALOFT_SOAK.
+ * When none does, that is a failure: nothing was soaked.
  */
 import { spawnSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 
 const root = join(import.meta.dirname, "..");
 const factor = Number(process.argv[2] ?? 20);
 const files = globSync("{src,guest,sdk,test}/**/*.test.ts", { cwd: root }).filter((file) =>
-  readFileSync(join(root, file), "utf8").includes("ALOFT_SOAK"),
+  /ALOFT_SOAK|from "fast-check"|from "[^"]*\.suite\.ts"/.test(readFileSync(join(root, file), "utf8")),
 );
 
 if (!Number.isInteger(factor) || factor < 1) stop(`"${process.argv[2]}" is not a whole number of at least 1`);
-if (files.length === 0) stop("no test reads ALOFT_SOAK, so there is nothing to run for longer");
+if (files.length === 0) stop("no test is randomised, so there is nothing to run for longer");
 console.log(`soak: ${files.length} files, ${factor} times their usual number of runs`);
-const { status } = spawnSync(process.execPath, ["--test", "--test-concurrency=2", ...files], {
+const preload = pathToFileURL(join(root, "scripts", "soak-runs.ts")).href;
+const { status } = spawnSync(process.execPath, ["--import", preload, "--test", "--test-concurrency=2", ...files], {
   cwd: root,
   stdio: "inherit",
   env: { ...process.env, ALOFT_SOAK: String(factor) },
