@@ -23,7 +23,7 @@ export function startChecker(target: Target, ask: CheckedAsk, loadPerSecond: num
   const stopping = new AbortController();
   const done = (async () => {
     for (let nextMs = performance.now(); !stopping.signal.aborted; nextMs += intervalMs) {
-      await new Promise((resolve) => setTimeout(resolve, nextMs - performance.now()));
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, nextMs - performance.now())));
       if (stopping.signal.aborted) break;
       await counter.ask();
       // An answer that took longer than the interval is not caught up on: the checker is no load of its own.

@@ -44,8 +44,9 @@ export function formatMs(us: number): string {
   return Number.isNaN(us) ? "-" : (us / 1000).toFixed(us < 10_000 ? 2 : 1);
 }
 
-export function formatMiB(bytes: number): string {
-  return Number.isNaN(bytes) ? "-" : (bytes / 1024 ** 2).toFixed(1);
+/** Millions of bytes, as the goals are meant. */
+export function formatMB(bytes: number): string {
+  return Number.isNaN(bytes) ? "-" : (bytes / 1e6).toFixed(1);
 }
 
 export function formatRatio(ratio: number): string {
