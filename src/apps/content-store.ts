@@ -82,7 +82,7 @@ export class ContentStore {
 
   /** Stores these bytes and returns their hash. The name is durable after `syncNames`. */
   async put(bytes: Uint8Array): Promise<string> {
-    const hash = hashOf(bytes);
+    const hash = hashOfContent(bytes);
     await this.receive(only(bytes), { hash, bytes: bytes.length });
     return hash;
   }
@@ -112,7 +112,7 @@ export class ContentStore {
     } catch (error) {
       if (errnoOf(error) !== "ENOENT") throw error;
     }
-    if (bytes !== null && hashOf(bytes) === hash) return bytes;
+    if (bytes !== null && hashOfContent(bytes) === hash) return bytes;
     throw new AloftError("DATA_CORRUPT", `${path} is ${bytes === null ? "missing" : "damaged"}`, {
       hint: "restore the data folder from a backup, or deploy the app again",
       detail: { file: path, offset: 0 },
@@ -136,7 +136,7 @@ export class ContentStore {
   }
 }
 
-function hashOf(bytes: Uint8Array): string {
+export function hashOfContent(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 

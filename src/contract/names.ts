@@ -6,7 +6,8 @@ const appName = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const functionName = /^[A-Za-z_$][A-Za-z0-9_$-]*$/;
 const aliasName = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
-const domainName = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const domainName =
+  /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?=[a-z0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const packageName = /^(?:@[a-z0-9-~][a-z0-9-._~]*\/)?[a-z0-9-~][a-z0-9-._~]*$/i;
 const reservedVariable = /^(?:ALOFT_|AWS_LAMBDA_|LD_)/;
 
