@@ -69,7 +69,7 @@ const fileByFile: Plugin = {
 async function sources(pattern: string): Promise<string[]> {
   const files: string[] = [];
   for await (const file of glob(pattern, { cwd: root })) {
-    if (!/\.(?:test|suite|child)\.ts$/.test(file)) files.push(file);
+    if (!/\.(?:test|suite|child|fixture)\.ts$/.test(file)) files.push(file);
   }
   if (files.length < 20) throw new Error(`build: ${pattern} matches ${files.length} files, expected at least 20`);
   return files;

@@ -52,7 +52,7 @@ interface Source {
 
 const sources = await readSources(
   globSync("{src,guest,sdk}/**/*.ts", { cwd: root, exclude: ["**/node_modules/**"] }).filter(
-    (file) => !/\.(?:test|child)\.ts$/.test(file),
+    (file) => !/\.(?:test|child|fixture)\.ts$/.test(file),
   ),
 );
 
