@@ -7,13 +7,13 @@ export interface StoredBlock {
   readonly data: Uint8Array;
 }
 
-export interface Found<Item> {
+interface Found<Item> {
   readonly atMs: number;
   readonly bytes: number;
   readonly item: Item;
 }
 
-export interface SearchOptions<Item> {
+interface SearchOptions<Item> {
   readonly decode: (reader: BlockReader) => Item;
   /** Bytes of all that is found; what is older than that is left out. */
   readonly bytesMax: number;

@@ -92,7 +92,7 @@ export class WriterLink {
     const worker = new Worker(this.#options.threadUrl ?? threadUrl(), {
       name: "observe",
       workerData,
-      execArgv: [],
+      execArgv: ["--disable-warning=ExperimentalWarning"],
       resourceLimits: { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 8 },
     });
     worker.on("message", (message: FromWriter) => this.#receive(message));
