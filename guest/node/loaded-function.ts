@@ -1,0 +1,25 @@
+/** One function of an app as the runtime calls it, whatever style it was written in. */
+import type { Context } from "../../sdk/index.ts";
+import type { DeclaredLimits } from "../../sdk/options.ts";
+
+export type HandlerStyle = "http" | "fn" | "fetch" | "lambda" | "ff-http" | "ff-event" | "ff-cloudevent";
+
+export interface HttpTrigger {
+  readonly kind: "http";
+  /** Upper case, or `*`. */
+  readonly method: string;
+  /** A find-my-way pattern. */
+  readonly path: string;
+}
+
+export interface LoadedFunction {
+  readonly name: string;
+  readonly style: HandlerStyle;
+  /** What the code says itself; the addresses of the other styles follow from the style. */
+  readonly triggers: readonly HttpTrigger[];
+  readonly limits: DeclaredLimits;
+  /** Answers a request. What is not a Response is the caller's to refuse. */
+  fetch(request: Request, context: Context): unknown;
+  /** Answers a call with a value, which came as JSON; the result is to be made JSON. */
+  call(input: unknown, context: Context): unknown;
+}
