@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { createHeaderScan, createPeer, scanHeaders } from "./request-headers.ts";
+import { createHeaderScan, createPeer, scanRawHeaders } from "./request-headers.ts";
 
 const peer = createPeer("::ffff:10.0.0.9", "http", 8787);
 const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -10,12 +10,13 @@ const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 function scan(lines: readonly string[], trustsProxy = false) {
   const raw = lines.flatMap((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]);
   const out = createHeaderScan();
-  const complaint = scanHeaders(raw, peer, trustsProxy, out);
-  const flat = out.text === "" ? [] : out.text.split("\n");
+  const complaint = scanRawHeaders(raw, peer, trustsProxy, id, out);
+  const flat = out.headers === "" ? [] : out.headers.split("\n");
   const pairs = flat.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${flat[index + 1]}`] : []));
-  return { out, complaint, pairs };
+  return { out, complaint, pairs: pairs.filter((pair) => pair !== `x-request-id: ${id}`) };
 }
 
+const id = "0199f00aaabb00000000000000000001";
 const own = ["x-forwarded-for: 10.0.0.9", "x-forwarded-proto: http", "x-forwarded-port: 8787"];
 
 test("names are lowered, what belongs to the connection or the platform is dropped, the rest stays in order", () => {
@@ -61,7 +62,7 @@ test("what the door must know is noted on the way", () => {
     "X-Request-Id: r1",
     `Traceparent: ${trace}`,
   ]);
-  const { text: _text, ...noted } = out;
+  const { headers: _headers, ...noted } = out;
   assert.deepEqual(noted, {
     host: "Shop.localhost:8787",
     aloftApp: "shop@preview",
@@ -71,20 +72,35 @@ test("what the door must know is noted on the way", () => {
     expect: "100-continue",
     requestId: "r1",
     traceparent: trace,
-    clientAddress: "10.0.0.9",
+    remoteAddress: "10.0.0.9",
     protocol: "http",
   });
   assert.equal(scan(["Transfer-Encoding: Chunked"]).out.isChunked, true);
   assert.equal(scan([`traceparent: ${trace}`, `traceparent: ${trace}`]).out.traceparent, null);
 });
 
+test("a request id that cannot be repeated in an answer is replaced by the invocation's", () => {
+  const table: [string[], string][] = [
+    [[], id],
+    [["X-Request-Id: abc-123"], "abc-123"],
+    [["X-Request-Id: two words"], id],
+    [["X-Request-Id:"], id],
+    [[`X-Request-Id: ${"a".repeat(201)}`], id],
+  ];
+  for (const [lines, expected] of table) {
+    const { out } = scan(lines);
+    assert.equal(out.requestId, expected);
+    assert.ok(out.headers.startsWith(`x-request-id\n${expected}\n`));
+  }
+});
+
 test("nothing of a request is left in the scan of the next", () => {
   const out = createHeaderScan();
   const lines = ["Host", "a", "aloft-app", "b", "content-length", "1", "expect", "x", "x-forwarded-for", "9.9.9.9"];
-  scanHeaders([...lines, "traceparent", trace, "tracestate", "a=1", "connection", "x-hop"], peer, true, out);
+  scanRawHeaders([...lines, "traceparent", trace, "tracestate", "a=1", "connection", "x-hop"], peer, true, id, out);
   const fresh = createHeaderScan();
-  scanHeaders(["x-hop", "1"], peer, true, out);
-  scanHeaders(["x-hop", "1"], peer, true, fresh);
+  scanRawHeaders(["x-hop", "1"], peer, true, id, out);
+  scanRawHeaders(["x-hop", "1"], peer, true, id, fresh);
   assert.deepEqual(out, fresh);
 });
 
@@ -119,7 +135,7 @@ test("without a trusted proxy nobody's word about the client counts", () => {
     "X-Real-IP: 1.1.1.1",
   ]);
   assert.deepEqual(pairs, ["host: shop.localhost", ...own, "x-forwarded-host: shop.localhost"]);
-  assert.deepEqual([out.clientAddress, out.protocol], ["10.0.0.9", "http"]);
+  assert.deepEqual([out.remoteAddress, out.protocol], ["10.0.0.9", "http"]);
 });
 
 test("behind a trusted proxy its word is kept and added to", () => {
@@ -159,14 +175,14 @@ test("behind a trusted proxy its word is kept and added to", () => {
   for (const [lines, expected, address, protocol] of table) {
     const { pairs, out } = scan(lines, true);
     assert.deepEqual(pairs, expected);
-    assert.deepEqual([out.clientAddress, out.protocol], [address, protocol]);
+    assert.deepEqual([out.remoteAddress, out.protocol], [address, protocol]);
   }
 });
 
 test("an IPv6 peer is quoted in Forwarded", () => {
   const out = createHeaderScan();
-  scanHeaders(["Host", "a:1", "Forwarded", "for=x"], createPeer("::1", "https", 443), true, out);
-  assert.match(out.text, /\nforwarded\nfor=x, for="\[::1\]";proto=https;host="a:1"$/);
+  scanRawHeaders(["Host", "a:1", "Forwarded", "for=x"], createPeer("::1", "https", 443), true, id, out);
+  assert.match(out.headers, /\nforwarded\nfor=x, for="\[::1\]";proto=https;host="a:1"$/);
 });
 
 test("whatever comes in, what goes out are lower-case pairs without a platform header, and nothing ordinary is lost", () => {
@@ -178,8 +194,8 @@ test("whatever comes in, what goes out are lower-case pairs without a platform h
     fc.property(fc.array(fc.tuple(name, value), { maxLength: 12 }), fc.boolean(), (headers, trusts) => {
       const out = createHeaderScan();
       const raw = headers.flatMap(([key, text]) => [key, key === "Connection" ? "close" : text]);
-      assert.equal(scanHeaders(raw, peer, trusts, out), "");
-      const flat = out.text.split("\n");
+      assert.equal(scanRawHeaders(raw, peer, trusts, id, out), "");
+      const flat = out.headers.split("\n");
       assert.equal(flat.length % 2, 0);
       const names = flat.filter((_, index) => index % 2 === 0);
       assert.ok(names.every((text) => text === text.toLowerCase() && !/^(?:aloft-|proxy-|te$|connection$)/.test(text)));

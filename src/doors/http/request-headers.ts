@@ -10,13 +10,15 @@
  * - Two hosts, two lengths, a length beside an encoding, or an encoding but chunked is refused: each lets two
  *   readers of one stream find different requests in it (RFC 9112 6.3).
  */
+import type { IncomingMessage } from "node:http";
 import { isIPv6 } from "node:net";
+import type { Socket } from "node:net";
 import { isTraceparent } from "../../lib/ids.ts";
 
 /** Filled anew by each scan; one object serves a door. */
 export interface HeaderScan {
   /** Names in lower case and values, in turn, joined by \n: no header holds one. */
-  text: string;
+  headers: string;
   host: string | null;
   aloftApp: string | null;
   /** -1: not said. */
@@ -25,11 +27,12 @@ export interface HeaderScan {
   contentType: string | null;
   /** In lower case. */
   expect: string | null;
-  requestId: string | null;
+  /** The caller's when it is fit to be repeated in an answer, else the invocation's; `headers` has it too. */
+  requestId: string;
   /** A valid one, and the only one. */
   traceparent: string | null;
   /** Who asked, as far as it is known: the peer, or behind a trusted proxy the last address that one has written. */
-  clientAddress: string;
+  remoteAddress: string;
   /** `http` or `https`, as the client used it. */
   protocol: string;
 }
@@ -50,22 +53,46 @@ export function createPeer(remoteAddress: string, protocol: "http" | "https", lo
 }
 
 export function createHeaderScan(): HeaderScan {
-  const out = { text: "" } as HeaderScan;
-  clear(out);
+  const out = { headers: "" } as HeaderScan;
+  clear(out, "");
   return out;
 }
 
-/** `rawHeaders` as node:http gives them. Returns what is wrong with them, "" for nothing. */
-export function scanHeaders(rawHeaders: readonly string[], peer: Peer, trustsProxy: boolean, out: HeaderScan): string {
-  clear(out);
+/** Returns what is wrong with the headers, "" for nothing; `out` can be used for a refusal either way. */
+export function scanHeaders(req: IncomingMessage, trustsProxy: boolean, invocationId: string, out: HeaderScan): string {
+  return scanRawHeaders(req.rawHeaders, peerOf(req.socket), trustsProxy, invocationId, out);
+}
+
+/** `rawHeaders` as node:http gives them: names and values in turn. */
+export function scanRawHeaders(
+  rawHeaders: readonly string[],
+  peer: Peer,
+  trustsProxy: boolean,
+  invocationId: string,
+  out: HeaderScan,
+): string {
+  clear(out, invocationId);
   const complaint = walk(rawHeaders, null, trustsProxy, out);
   if (complaint !== "") return complaint;
   const named = kept.connection === null ? null : namedByConnection(kept.connection);
-  if (named !== null) walk(rawHeaders, named, trustsProxy, clear(out));
+  if (named !== null) walk(rawHeaders, named, trustsProxy, clear(out, invocationId));
   if (out.isChunked && out.contentLength >= 0) return "both content-length and transfer-encoding are present";
   finishTrace(out);
+  add("x-request-id", out.requestId);
   finishForwarded(out, peer);
   return "";
+}
+
+const peers = new WeakMap<Socket, Peer>();
+
+function peerOf(socket: Socket): Peer {
+  let peer = peers.get(socket);
+  if (peer === undefined) {
+    const protocol = "encrypted" in socket ? "https" : "http";
+    peer = createPeer(socket.remoteAddress ?? "", protocol, socket.localPort ?? 0);
+    peers.set(socket, peer);
+  }
+  return peer;
 }
 
 /** What a walk collects beside the scan; module state, for a walk is synchronous. */
@@ -81,7 +108,7 @@ const kept = {
   forwardedProto: null as string | null,
 };
 
-function clear(out: HeaderScan): HeaderScan {
+function clear(out: HeaderScan, invocationId: string): HeaderScan {
   kept.text = "";
   kept.connection = null;
   kept.traceparents = 0;
@@ -91,16 +118,16 @@ function clear(out: HeaderScan): HeaderScan {
   kept.forwardedHost = null;
   kept.forwardedPort = null;
   kept.forwardedProto = null;
-  out.text = "";
+  out.headers = "";
   out.host = null;
   out.aloftApp = null;
   out.contentLength = -1;
   out.isChunked = false;
   out.contentType = null;
   out.expect = null;
-  out.requestId = null;
+  out.requestId = invocationId;
   out.traceparent = null;
-  out.clientAddress = "";
+  out.remoteAddress = "";
   out.protocol = "";
   return out;
 }
@@ -178,8 +205,10 @@ function walk(
         if (name === "upgrade") continue;
         break;
       case 0x78: // x
-        if (name === "x-request-id") out.requestId = value;
-        else if (name.startsWith("x-forwarded-")) {
+        if (name === "x-request-id") {
+          if (/^[\x21-\x7e]{1,200}$/.test(value)) out.requestId = value;
+          continue;
+        } else if (name.startsWith("x-forwarded-")) {
           if (!trustsProxy || keepForwarded(name, value)) continue;
         } else if (name === "x-real-ip" && !trustsProxy) continue;
         break;
@@ -209,12 +238,12 @@ function finishTrace(out: HeaderScan): void {
 }
 
 function finishForwarded(out: HeaderScan, peer: Peer): void {
-  out.clientAddress = peer.address;
+  out.remoteAddress = peer.address;
   out.protocol = peer.protocol;
   if (kept.forwardedFor === null && kept.forwardedProto === null && kept.forwardedPort === null) {
     kept.text += kept.text === "" ? peer.forwardedText : `\n${peer.forwardedText}`;
   } else {
-    out.clientAddress = kept.forwardedFor === null ? peer.address : lastOf(kept.forwardedFor);
+    out.remoteAddress = kept.forwardedFor === null ? peer.address : lastOf(kept.forwardedFor);
     out.protocol = kept.forwardedProto === null ? peer.protocol : protocolOf(kept.forwardedProto, peer.protocol);
     const addresses = joined(kept.forwardedFor, peer.address);
     const lines = forwardedLines(addresses, out.protocol, kept.forwardedPort ?? peer.port);
@@ -223,7 +252,7 @@ function finishForwarded(out: HeaderScan, peer: Peer): void {
   const host = kept.forwardedHost ?? out.host;
   if (host !== null) add("x-forwarded-host", host);
   if (kept.forwarded !== null) add("forwarded", `${kept.forwarded}, ${forwardedElement(peer, out.host)}`);
-  out.text = kept.text;
+  out.headers = kept.text;
 }
 
 function add(name: string, value: string): void {
