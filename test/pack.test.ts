@@ -38,7 +38,7 @@ async function installPackage(): Promise<void> {
 
 test("the package holds what runs and no sources or tests", () => {
   const inside = join(installed, "node_modules", "aloft");
-  for (const file of ["bin/aloft", "dist/src/cli/main.js", "dist/guest/node.js", "dist/sdk/index.js", "LICENSE"]) {
+  for (const file of ["bin/aloft", "dist/src/cli/main.js", "dist/guest/node.cjs", "dist/sdk/index.js", "LICENSE"]) {
     assert.ok(existsSync(join(inside, file)), file);
   }
   for (const file of ["src", "test", "node_modules", "dist/src/config.test.js"]) {
