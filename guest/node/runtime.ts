@@ -1,0 +1,421 @@
+/**
+ * The Node runtime inside the sandbox: takes one deployment, imports it, and calls its handlers.
+ *
+ * Before the first handler of a socket read is called, one `begun` frame that names every invocation of that read has
+ * been handed to the kernel. So the node knows for certain which invocations may have acted when this process dies.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { RuntimeHost } from "../../sdk/runtime-host.ts";
+import { CancelReason, Flag, FrameType, InvokeKind, protocolVersion, streamWindowBytes } from "../../src/wire/frames.ts";
+import {
+  type Assign,
+  type Failure,
+  Gatherer,
+  type Hello,
+  type ReplyMessage,
+  readInvoke,
+  writeHeadText,
+  writePong,
+} from "../../src/wire/messages.ts";
+import { failureOf, sendResponse } from "./answer.ts";
+import { BodySource } from "./body.ts";
+import { type Connection, openConnection } from "./connection.ts";
+import { exitNow } from "./exit.ts";
+import { type Identity, Invocation, InvocationContext } from "./invocation.ts";
+import { loadFunctions } from "./load.ts";
+import type { LoadedFunction } from "./loaded-function.ts";
+import { captureLogs, type Logs } from "./logs.ts";
+import { LightRequest } from "./request.ts";
+import { mapStacks } from "./stacks.ts";
+
+const assignBytesMax = 4 * 1024 * 1024;
+const replyBytesMax = 16 * 1024 * 1024;
+
+interface OpenCall {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class Runtime {
+  readonly #connection: Connection;
+  readonly #current = new AsyncLocalStorage<Invocation>();
+  readonly #invocations = new Map<number, Invocation>();
+  readonly #logs: Logs;
+  readonly #assignment = new Gatherer(assignBytesMax);
+  readonly #replies = new Map<number, Gatherer>();
+  readonly #calls = new Map<number, OpenCall>();
+  #fresh: Invocation[] = [];
+  #functions: readonly LoadedFunction[] = [];
+  #identity: Identity = { app: "", alias: "", deployment: "" };
+  #isDraining = false;
+  #callNumber = 0;
+  #utilisation = performance.eventLoopUtilization();
+
+  constructor() {
+    this.#connection = openConnection(this.#onFrame, this.#onRead, () => exitNow(0));
+    const { writer } = this.#connection;
+    this.#logs = captureLogs({ writer, currentStream: () => this.#current.getStore()?.stream ?? 0 });
+    this.#installHost();
+    this.#watchFaults();
+  }
+
+  /** Says that this process can take a deployment. */
+  hello(): void {
+    const hello: Hello = { protocol: protocolVersion, runtime: `node ${process.version}` };
+    this.#connection.writer.json(FrameType.hello, 0, hello);
+    this.#connection.writer.flush();
+  }
+
+  readonly #onFrame = (type: number, flags: number, stream: number, bytes: Buffer, start: number, end: number): void => {
+    switch (type) {
+      case FrameType.invoke: {
+        this.#receive(flags, stream, bytes, start, end);
+        return;
+      }
+      case FrameType.body: {
+        const source = this.#invocations.get(stream)?.source;
+        source?.push(Buffer.from(bytes.subarray(start, end)), (flags & Flag.end) !== 0);
+        return;
+      }
+      case FrameType.reset: {
+        this.#invocations.get(stream)?.source?.fail(new Error("the request body ended before it was complete"));
+        return;
+      }
+      case FrameType.credit: {
+        const invocation = this.#invocations.get(stream);
+        if (invocation === undefined) return;
+        invocation.credit += bytes.readUInt32LE(start);
+        invocation.wake();
+        return;
+      }
+      case FrameType.cancel: {
+        this.#cancel(stream, bytes[start] ?? 0);
+        return;
+      }
+      case FrameType.ping: {
+        this.#pong(bytes.readUInt32LE(start));
+        return;
+      }
+      case FrameType.reply: {
+        this.#reply(flags, stream, bytes, start, end);
+        return;
+      }
+      case FrameType.assign: {
+        const whole = this.#assignment.add(bytes, start, end, (flags & Flag.more) === 0);
+        if (whole !== null) void this.#load(JSON.parse(whole.toString()) as Assign);
+        return;
+      }
+      case FrameType.drain: {
+        this.#isDraining = true;
+        this.#endWhenDrained();
+        return;
+      }
+      default:
+    }
+  };
+
+  // --- loading
+
+  async #load(assign: Assign): Promise<void> {
+    const { writer } = this.#connection;
+    try {
+      Object.assign(process.env, assign.variables);
+      process.chdir(assign.root);
+      mapStacks(assign.root);
+      this.#identity = { app: assign.app, alias: assign.alias, deployment: assign.deployment };
+      const namespace = (await import(pathToFileURL(join(assign.root, assign.entry)).href)) as Record<string, unknown>;
+      const loaded = loadFunctions(namespace, this.#host.registrations);
+      if (assign.mode === "describe") {
+        const functions = loaded.map(({ name, style, triggers, limits }) => ({ name, style, triggers, limits }));
+        writer.json(FrameType.ready, 0, { functions });
+      } else {
+        this.#functions = assign.functions.map(({ name }) => {
+          const found = loaded.find((one) => one.name === name);
+          if (found === undefined) throw new Error(`the code no longer exports the function ${name}`);
+          return found;
+        });
+        writer.json(FrameType.ready, 0, {});
+      }
+    } catch (error) {
+      writer.json(FrameType.failed, 0, failureOf(error, "load"));
+    }
+    writer.flush();
+  }
+
+  // --- invocations
+
+  #receive(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
+    const message = readInvoke(bytes, start, end);
+    const isComplete = (flags & Flag.end) !== 0;
+    const hasBody = !isComplete || message.bodyStart < end;
+    // The read buffer is used again for the next read: the body gets memory of its own.
+    const first = message.bodyStart < end ? Buffer.from(bytes.subarray(message.bodyStart, end)) : null;
+    const source = hasBody ? new BodySource(first, isComplete, (room) => this.#grant(stream, room)) : null;
+    const { kind, functionNumber, text, timeoutMs } = message;
+    const invocation = new Invocation(stream, kind, functionNumber, text, timeoutMs, source, streamWindowBytes);
+    this.#invocations.set(stream, invocation);
+    this.#fresh.push(invocation);
+  }
+
+  readonly #onRead = (): void => {
+    if (this.#fresh.length === 0) return;
+    // Bytes that wait for the kernel would leave before `begun`: nothing begins until they have left.
+    if (!this.#connection.isClear()) {
+      this.#connection.onceClear(this.#onRead);
+      return;
+    }
+    const beginning = this.#fresh;
+    this.#fresh = [];
+    const { writer } = this.#connection;
+    const at = writer.begin(FrameType.begun, 0, 0, beginning.length * 4);
+    let offset = at;
+    for (const invocation of beginning) offset = writer.buffer.writeUInt32LE(invocation.stream, offset);
+    writer.finish(beginning.length * 4);
+    writer.flush();
+    if (this.#connection.isClear()) this.#beginAll(beginning);
+    else this.#connection.onceClear(() => this.#beginAll(beginning));
+  };
+
+  #beginAll(invocations: readonly Invocation[]): void {
+    for (const invocation of invocations) {
+      if (invocation.state !== "fresh") continue;
+      invocation.state = "begun";
+      this.#current.run(invocation, this.#call, invocation);
+    }
+  }
+
+  readonly #call = (invocation: Invocation): void => {
+    try {
+      const target = this.#functions[invocation.functionNumber];
+      if (target === undefined) throw new Error(`this deployment has no function number ${invocation.functionNumber}`);
+      const context = new InvocationContext(invocation, this.#identity, target.name, this.#onWait);
+      if (invocation.kind === InvokeKind.call) {
+        void this.#callWithValue(invocation, target, context).catch((error: unknown) => this.#fail(invocation, error));
+        return;
+      }
+      const request = new LightRequest(invocation, invocation.source, () => invocation.signal);
+      const answer: unknown = target.fetch(request as unknown as Request, context);
+      if (isThenable(answer)) {
+        answer.then(
+          (response) => this.#respond(invocation, response),
+          (error: unknown) => this.#fail(invocation, error),
+        );
+      } else {
+        this.#respond(invocation, answer);
+      }
+    } catch (error) {
+      this.#fail(invocation, error);
+    }
+  };
+
+  async #callWithValue(invocation: Invocation, target: LoadedFunction, context: InvocationContext): Promise<void> {
+    const bytes = invocation.source === null ? null : await invocation.source.bytes();
+    const input: unknown = bytes === null || bytes.length === 0 ? null : JSON.parse(bytes.toString());
+    const output = await target.call(input, context);
+    const body = JSON.stringify(output ?? null) ?? "null";
+    if (invocation.state === "ended") return;
+    const flags = Flag.end | this.#finalFlags(invocation);
+    if (!writeHeadText(this.#connection.writer, invocation.stream, flags, 200, callHead, body)) {
+      this.#respond(invocation, new Response(body, { headers: { "content-type": "application/json" } }));
+      return;
+    }
+    this.#answered(invocation);
+  }
+
+  #respond(invocation: Invocation, response: unknown): void {
+    if (invocation.state === "ended") return;
+    if (invocation.isAborted) {
+      this.#confirmCancel(invocation);
+      return;
+    }
+    try {
+      const sent = sendResponse(this.#connection.writer, invocation, response, () => this.#finalFlags(invocation));
+      if (sent === true) this.#answered(invocation);
+      else {
+        sent.then(
+          () => this.#answered(invocation),
+          (error: unknown) => this.#fail(invocation, error),
+        );
+      }
+    } catch (error) {
+      this.#fail(invocation, error);
+    }
+  }
+
+  /** The flags of an answer's last frame: `done` unless something handed to `waitUntil` is still open. */
+  #finalFlags(invocation: Invocation): number {
+    return invocation.openWaits === 0 ? Flag.done : 0;
+  }
+
+  #answered(invocation: Invocation): void {
+    if (invocation.state === "ended") return;
+    if (invocation.isAborted) {
+      this.#confirmCancel(invocation);
+      return;
+    }
+    invocation.state = "answered";
+    // With no open waits the answer's last frame carried `done`.
+    if (invocation.openWaits === 0) this.#end(invocation);
+  }
+
+  readonly #onWait = (invocation: Invocation, promise: Promise<unknown>): void => {
+    invocation.openWaits += 1;
+    promise
+      .catch((error: unknown) => {
+        this.#logs.error(invocation.stream, `a promise given to waitUntil failed: ${describeError(error)}`);
+      })
+      .finally(() => {
+        invocation.openWaits -= 1;
+        if (invocation.openWaits > 0 || invocation.state !== "answered") return;
+        this.#connection.writer.empty(FrameType.outcome, Flag.done, invocation.stream);
+        this.#end(invocation);
+      });
+  };
+
+  #fail(invocation: Invocation, error: unknown, kind: Failure["kind"] = "threw"): void {
+    if (invocation.state === "ended") return;
+    if (invocation.isAborted) {
+      this.#confirmCancel(invocation);
+      return;
+    }
+    const failure = failureOf(error, kind);
+    this.#logs.error(invocation.stream, failure.stack === "" ? failure.message : failure.stack);
+    this.#connection.writer.json(FrameType.outcome, invocation.stream, failure);
+    this.#end(invocation);
+  }
+
+  #cancel(stream: number, reason: number): void {
+    const invocation = this.#invocations.get(stream);
+    if (invocation === undefined) return;
+    if (invocation.state === "fresh") {
+      this.#fresh = this.#fresh.filter((one) => one !== invocation);
+      this.#confirmCancel(invocation);
+      return;
+    }
+    // What has begun cannot be taken back; the node hears of that from `begun`.
+    if (reason === CancelReason.takenBack) return;
+    const message = reason === CancelReason.deadline ? "the function's timeout has passed" : "the caller is gone";
+    invocation.abort(new DOMException(message, reason === CancelReason.deadline ? "TimeoutError" : "AbortError"));
+    if (invocation.state === "answered") this.#confirmCancel(invocation);
+  }
+
+  #confirmCancel(invocation: Invocation): void {
+    const failure: Failure = { type: "AbortError", message: "cancelled", stack: "", kind: "cancelled" };
+    this.#connection.writer.json(FrameType.outcome, invocation.stream, failure);
+    this.#end(invocation);
+  }
+
+  #end(invocation: Invocation): void {
+    invocation.state = "ended";
+    this.#invocations.delete(invocation.stream);
+    invocation.wake();
+    this.#endWhenDrained();
+  }
+
+  #endWhenDrained(): void {
+    if (!this.#isDraining || this.#invocations.size > 0) return;
+    this.#connection.writer.flush();
+    this.#connection.onceClear(() => exitNow(0));
+  }
+
+  #grant(stream: number, bytes: number): void {
+    if (this.#invocations.has(stream)) this.#connection.writer.u32(FrameType.credit, stream, bytes);
+  }
+
+  #pong(number: number): void {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, this.#utilisation);
+    this.#utilisation = now;
+    writePong(this.#connection.writer, {
+      number,
+      inFlight: this.#invocations.size,
+      utilisation: Number.isFinite(utilization) ? utilization : 0,
+      heapBytes: 0,
+    });
+    this.#connection.writer.flush();
+  }
+
+  // --- calls to the node
+
+  readonly #host: RuntimeHost = {
+    invoke: (functionName, payload) =>
+      new Promise((resolve, reject) => {
+        const number = ++this.#callNumber;
+        this.#calls.set(number, { resolve, reject });
+        const json = JSON.stringify({ op: "invoke", function: functionName, payload: payload ?? null });
+        const bytes = Buffer.alloc(4 + Buffer.byteLength(json));
+        bytes.writeUInt32LE(number);
+        bytes.write(json, 4);
+        this.#connection.writer.chunked(FrameType.call, 0, this.#current.getStore()?.stream ?? 0, bytes);
+      }),
+    currentContext: () => {
+      const invocation = this.#current.getStore();
+      if (invocation === undefined) return null;
+      const name = this.#functions[invocation.functionNumber]?.name ?? "";
+      return new InvocationContext(invocation, this.#identity, name, this.#onWait);
+    },
+    registrations: [],
+  };
+
+  #installHost(): void {
+    Object.defineProperty(globalThis, Symbol.for("aloft.runtime"), { value: this.#host });
+  }
+
+  #reply(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
+    let gatherer = this.#replies.get(stream);
+    if (gatherer === undefined) {
+      gatherer = new Gatherer(replyBytesMax);
+      this.#replies.set(stream, gatherer);
+    }
+    const whole = gatherer.add(bytes, start, end, (flags & Flag.more) === 0);
+    if (whole === null) return;
+    this.#replies.delete(stream);
+    const call = this.#calls.get(whole.readUInt32LE(0));
+    this.#calls.delete(whole.readUInt32LE(0));
+    const reply = JSON.parse(whole.toString("utf8", 4)) as ReplyMessage;
+    if (reply.ok) call?.resolve(reply.value);
+    else call?.reject(Object.assign(new Error(reply.message), { code: reply.code, remoteStack: reply.stack }));
+  }
+
+  // --- faults
+
+  #watchFaults(): void {
+    process.on("uncaughtException", (error) => {
+      const invocation = this.#current.getStore();
+      if (invocation === undefined) this.#logs.error(0, `uncaught: ${describeError(error)}`);
+      else this.#fail(invocation, error, "crashed");
+      this.#connection.writer.json(FrameType.failed, 0, failureOf(error, "crashed"));
+      this.#connection.writer.flush();
+    });
+    process.on("unhandledRejection", (reason) => {
+      const invocation = this.#current.getStore();
+      if (invocation === undefined || invocation.state === "ended") {
+        this.#logs.error(invocation?.stream ?? 0, `a rejection that nobody awaited: ${describeError(reason)}`);
+      } else {
+        this.#fail(invocation, reason);
+      }
+    });
+    process.exit = (code) => {
+      const status = Number(code ?? process.exitCode ?? 0);
+      const error = new Error(`the code called process.exit(${status})`);
+      const invocation = this.#current.getStore();
+      if (invocation !== undefined && invocation.state !== "ended") this.#fail(invocation, error, "crashed");
+      else if (this.#functions.length === 0) this.#connection.writer.json(FrameType.failed, 0, failureOf(error, "load"));
+      this.#connection.writer.flush();
+      return exitNow(status);
+    };
+  }
+}
+
+const callHead = "content-type\napplication/json";
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
+function describeError(error: unknown): string {
+  const failure = failureOf(error, "threw");
+  return failure.stack === "" ? failure.message : failure.stack;
+}

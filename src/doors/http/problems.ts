@@ -1,0 +1,25 @@
+/** Errors as they leave the door: problem documents (RFC 9457). */
+import type { ServerResponse } from "node:http";
+import { type AloftError, problemOf } from "../../contract/errors.ts";
+
+export interface ProblemOptions {
+  readonly requestId: string;
+  /** The rest of the request will not be read, so the connection cannot be used again. */
+  readonly isClosing: boolean;
+  readonly allow?: string;
+}
+
+export function sendProblem(res: ServerResponse, error: AloftError, options: ProblemOptions): void {
+  if (res.headersSent || res.destroyed) {
+    res.destroy();
+    return;
+  }
+  const body = Buffer.from(JSON.stringify(problemOf(error)));
+  const headers = ["content-type", "application/problem+json", "content-length", String(body.length)];
+  if (options.requestId !== "") headers.push("x-request-id", options.requestId);
+  if (options.allow !== undefined && options.allow !== "") headers.push("allow", options.allow);
+  if (error.status === 503) headers.push("retry-after", String(error.detail?.["retryAfterSeconds"] ?? 1));
+  if (options.isClosing) headers.push("connection", "close");
+  res.writeHead(error.status, headers);
+  res.end(res.req.method === "HEAD" ? undefined : body);
+}

@@ -1,0 +1,96 @@
+/** Learns what an app's code exports: imports it once in a process that serves nothing, and reads what that says. */
+import type { DescribedFunction } from "../contract/deployment.ts";
+import { AloftError } from "../contract/errors.ts";
+import { limits } from "../contract/limits.ts";
+import type { DescribeRequest } from "../contract/running.ts";
+import type { Assign, ReplyMessage } from "../wire/messages.ts";
+import { parseDescription } from "./description.ts";
+import type { Instance, InstanceLog, InstanceOwner } from "./instance.ts";
+
+/** What a variable holds while the code is described: names are known then, values are not given away. */
+const placeholder = "aloft-placeholder";
+
+export class Describing implements InstanceOwner {
+  readonly #assign: Assign;
+  readonly #promise: Promise<readonly DescribedFunction[]>;
+  readonly #output: string[] = [];
+  #resolve: (functions: readonly DescribedFunction[]) => void = () => {};
+  #reject: (error: Error) => void = () => {};
+  #timer: NodeJS.Timeout | null = null;
+  #isLate = false;
+
+  constructor(request: DescribeRequest) {
+    this.#assign = {
+      mode: "describe",
+      app: request.app,
+      alias: "",
+      deployment: "",
+      root: request.root,
+      entry: request.entry,
+      functions: [],
+      variables: Object.fromEntries(request.variableNames.map((name) => [name, placeholder])),
+      memoryMiB: limits.describeMemoryMiB,
+    };
+    this.#promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  async run(instance: Instance): Promise<readonly DescribedFunction[]> {
+    this.#timer = setTimeout(() => {
+      this.#isLate = true;
+      instance.kill("start");
+    }, limits.describeMs);
+    if (instance.state === "zygote") instance.assign(this.#assign);
+    try {
+      return await this.#promise;
+    } finally {
+      clearTimeout(this.#timer);
+      instance.kill("retired");
+    }
+  }
+
+  instanceHello(instance: Instance): void {
+    instance.assign(this.#assign);
+  }
+
+  instanceReady(_instance: Instance, description: unknown): void {
+    try {
+      this.#resolve(parseDescription(description));
+    } catch (error) {
+      this.#reject(error as Error);
+    }
+  }
+
+  instanceFreed(): void {}
+
+  instanceLogged(_instance: Instance, log: InstanceLog): void {
+    if (this.#output.length < 20) this.#output.push(log.message.slice(0, 500));
+  }
+
+  async instanceCalled(): Promise<ReplyMessage> {
+    return { ok: false, code: "INVOCATION_ENDED", message: "functions cannot be called while code is imported", stack: "" };
+  }
+
+  instanceGone(_instance: Instance, error: AloftError): void {
+    if (this.#isLate) {
+      this.#reject(
+        new AloftError("DESCRIBE_FAILED", `importing the code took longer than ${limits.describeMs / 1000} s`, {
+          hint: "an import must end: move endless work into a handler",
+          detail: this.#outputDetail(),
+        }),
+      );
+      return;
+    }
+    const hint =
+      error.code === "FUNCTION_OUT_OF_MEMORY"
+        ? `importing the code must not need more than ${limits.describeMemoryMiB} MiB`
+        : "variables hold placeholders and the network may be absent while code is imported: use them inside handlers";
+    this.#reject(new AloftError("DESCRIBE_FAILED", error.message, { hint, detail: { ...error.detail, ...this.#outputDetail() } }));
+  }
+
+  #outputDetail(): Record<string, unknown> {
+    return this.#output.length === 0 ? {} : { output: this.#output };
+  }
+}

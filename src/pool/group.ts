@@ -1,0 +1,383 @@
+/**
+ * The instances of one group of one deployment, and what waits for them.
+ *
+ * A request goes to an instance with room, else it waits in line, and the group grows: at once when that is plainly
+ * needed (`wantsInstanceNow`), else by the tick's decision. A group whose starts fail one after the other stops trying for
+ * a while and says why.
+ */
+import { AloftError } from "../contract/errors.ts";
+import type { Exchange } from "../contract/exchange.ts";
+import type { GroupSpec, LiveDeployment } from "../contract/deployment.ts";
+import type { GroupStatus } from "../contract/invoking.ts";
+import { limits } from "../contract/limits.ts";
+import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
+import { createScalerState, decideScale, type ScalePolicy, type ScalerState, wantsInstanceNow } from "./autoscaler.ts";
+import { crashBackoffMs } from "./crash-backoff.ts";
+import type { Instance, InstanceLog, InstanceOwner } from "./instance.ts";
+import { idleVictims, pickInstance } from "./instance-choice.ts";
+import { changeLoad, createLoadMeter, type LoadMeter, takeLoad } from "./load-meter.ts";
+
+/** What a group needs of the pool it is in. */
+export interface GroupHost {
+  nowMs(): number;
+  readonly waitForInstanceMs: number;
+  readonly cores: number;
+  spareCores(): number;
+  /** A process for the group, made its own; null when the memory budget has no room. Throws SANDBOX_START_FAILED. */
+  newInstance(group: Group): Instance | null;
+  /** The group has something to be looked after. */
+  wake(group: Group): void;
+  logged(group: Group, log: InstanceLog): void;
+  called(group: Group, exchange: Exchange | null, call: CallMessage): Promise<ReplyMessage>;
+}
+
+interface ReadyWaiter {
+  readonly resolve: () => void;
+  readonly reject: (error: AloftError) => void;
+}
+
+export class Group implements InstanceOwner {
+  readonly live: LiveDeployment;
+  readonly spec: GroupSpec;
+  readonly instances: Instance[] = [];
+  isRetired = false;
+  readonly #host: GroupHost;
+  readonly #policy: ScalePolicy;
+  readonly #concurrency: number;
+  #waiters: Exchange[] = [];
+  readonly #readyWaiters: ReadyWaiter[] = [];
+  readonly #meter: LoadMeter;
+  #scaler: ScalerState | null = null;
+  #running = 0;
+  #failures = 0;
+  #retryAtMs = 0;
+  #lastError: AloftError | null = null;
+
+  constructor(live: LiveDeployment, spec: GroupSpec, host: GroupHost) {
+    this.live = live;
+    this.spec = spec;
+    this.#host = host;
+    this.#concurrency = spec.limits.concurrency;
+    const { concurrency, minInstances, maxInstances } = spec.limits;
+    this.#policy = { concurrency, minInstances, maxInstances, cores: host.cores };
+    this.#meter = createLoadMeter(host.nowMs());
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
+  /** A process that imports the code is watched closely: its import may never end. */
+  get hasStarting(): boolean {
+    return this.instances.some((one) => one.state !== "ready");
+  }
+
+  get isEmpty(): boolean {
+    return this.instances.length === 0 && this.#waiters.length === 0;
+  }
+
+  /** On the path of every request. */
+  submit(exchange: Exchange, nowMs: number): void {
+    changeLoad(this.#meter, 1, nowMs);
+    const instance = pickInstance(this.instances, this.#concurrency);
+    if (instance !== null) {
+      if (this.#running === 0) this.#host.wake(this);
+      this.#running += 1;
+      instance.start(exchange, nowMs);
+      return;
+    }
+    this.#enqueue(exchange, nowMs);
+  }
+
+  #enqueue(exchange: Exchange, nowMs: number): void {
+    if (this.instances.length === 0 && nowMs < this.#retryAtMs) {
+      this.#giveUp(exchange, nowMs, this.#crashLoopError(nowMs));
+      return;
+    }
+    if (this.#waiters.length >= limits.waitersPerGroup) {
+      const message = `${limits.waitersPerGroup} requests already wait for an instance of this function`;
+      this.#giveUp(exchange, nowMs, new AloftError("NO_INSTANCE", message));
+      return;
+    }
+    this.#waiters.push(exchange);
+    this.#host.wake(this);
+    this.#growIfNeeded();
+  }
+
+  /** One instance that has imported the code; what it throws is the import's error. */
+  async prepare(): Promise<void> {
+    if (this.instances.some((one) => one.state === "ready")) return;
+    this.#failures = 0;
+    this.#retryAtMs = 0;
+    const ready = new Promise<void>((resolve, reject) => this.#readyWaiters.push({ resolve, reject }));
+    if (!this.instances.some((one) => one.state !== "draining") && !this.#grow()) {
+      this.#settleReady(this.#lastError ?? new AloftError("NO_INSTANCE", "the memory budget has no room for an instance"));
+    }
+    await ready;
+  }
+
+  /** No new requests come; what waits is still served, then everything ends. */
+  retire(): void {
+    this.isRetired = true;
+    this.#drainIfDone();
+    this.#host.wake(this);
+  }
+
+  stop(error: AloftError): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const exchange of waiters) this.#giveUp(exchange, this.#host.nowMs(), error);
+    for (const instance of this.instances) instance.kill("stopping");
+  }
+
+  status(): GroupStatus {
+    let memoryBytes = 0;
+    for (const instance of this.instances) memoryBytes += instance.memoryBytes;
+    return {
+      app: this.live.app,
+      alias: this.live.alias,
+      deploymentId: this.live.deploymentId,
+      group: this.spec.name,
+      instances: this.instances.length,
+      ready: this.instances.filter((one) => one.accepting).length,
+      inFlight: this.#running,
+      waiting: this.#waiters.length,
+      memoryBytes,
+      lastError: this.#failures > 0 && this.#lastError !== null ? this.#lastError.message : "",
+    };
+  }
+
+  // --- driven by the pool
+
+  /** Deadlines and silence; every few tens of milliseconds while anything runs or waits. */
+  sweep(nowMs: number, checkMemory: boolean): void {
+    for (const instance of this.instances) {
+      if (instance.inFlight > 0 || instance.state === "draining") {
+        instance.sweep(nowMs);
+        if (checkMemory) instance.measureMemory();
+      }
+      if (instance.state === "assigned" && nowMs - instance.assignedAtMs > limits.startMs) instance.kill("start");
+    }
+    if (this.#waiters.length > 0) this.#sweepWaiters(nowMs);
+  }
+
+  /** Every 250 ms while it has instances: the autoscaler's decision, and the end of idle instances. */
+  scale(nowMs: number): void {
+    if (this.isRetired) {
+      this.#drainIfDone();
+      return;
+    }
+    const { instances } = this;
+    let ready = 0;
+    let loopUse = 0;
+    for (const instance of instances) {
+      if (instance.state !== "ready") continue;
+      instance.kept = ready < this.#policy.minInstances;
+      if (instance.inFlight === 0) instance.utilisation = 0;
+      if (instance.memoryBytes === 0) instance.measureMemory();
+      if (instance.accepting) ready += 1;
+      loopUse += instance.utilisation;
+    }
+    this.#scaler ??= createScalerState(ready, nowMs);
+    const sample = { load: takeLoad(this.#meter, nowMs), loopUse, ready, spareCores: this.#host.spareCores() };
+    const { desired } = decideScale(this.#scaler, sample, this.#policy, nowMs);
+    const coming = instances.reduce((count, one) => (one.state === "draining" ? count : count + 1), 0);
+    for (let count = coming; count < desired && nowMs >= this.#retryAtMs; count += 1) if (!this.#grow()) break;
+    for (const victim of idleVictims(instances, desired, nowMs, this.spec.limits)) victim.drain(nowMs);
+    if (instances.length === 0) this.#scaler = null;
+    else this.#dispatchWaiters();
+  }
+
+  #sweepWaiters(nowMs: number): void {
+    const kept: Exchange[] = [];
+    for (const exchange of this.#waiters) {
+      if (exchange.isSettled) {
+        changeLoad(this.#meter, -1, nowMs);
+      } else if (nowMs >= exchange.deadlineAtMs) {
+        const message = "no instance was free before the function's timeout had passed";
+        this.#giveUp(exchange, nowMs, new AloftError("FUNCTION_TIMEOUT", message));
+      } else if (nowMs - exchange.arrivedAtMs >= this.#host.waitForInstanceMs) {
+        this.#giveUp(exchange, nowMs, this.#noInstanceError());
+      } else {
+        kept.push(exchange);
+      }
+    }
+    this.#waiters = kept;
+    // A start that failed may be tried again by now.
+    if (kept.length > 0 && nowMs >= this.#retryAtMs) this.#growIfNeeded();
+  }
+
+  #drainIfDone(): void {
+    if (!this.isRetired || this.#waiters.length > 0) return;
+    const nowMs = this.#host.nowMs();
+    for (const instance of [...this.instances]) if (instance.state !== "draining") instance.drain(nowMs);
+  }
+
+  // --- growing
+
+  #growIfNeeded(): void {
+    let starting = 0;
+    let ready = 0;
+    for (const { state } of this.instances) {
+      if (state === "ready") ready += 1;
+      else if (state !== "draining" && state !== "gone") starting += 1;
+    }
+    if (wantsInstanceNow(this.#running, this.#waiters.length, ready, starting, this.#policy)) this.#grow();
+  }
+
+  #grow(): boolean {
+    try {
+      const instance = this.#host.newInstance(this);
+      if (instance === null) return false;
+      this.instances.push(instance);
+      this.#host.wake(this);
+      if (instance.state === "zygote") this.#assign(instance);
+      return true;
+    } catch (error) {
+      if (!(error instanceof AloftError)) throw error;
+      this.#startFailed(error);
+      return false;
+    }
+  }
+
+  #assign(instance: Instance): void {
+    const { app, alias, deploymentId, root, manifest, variables } = this.live;
+    instance.assign({
+      mode: "serve",
+      app,
+      alias,
+      deployment: deploymentId,
+      root,
+      entry: manifest.entry,
+      functions: manifest.functions.map((one) => ({ name: one.name, timeoutMs: one.limits.timeoutMs })),
+      variables,
+      memoryMiB: this.spec.limits.memoryMiB,
+    });
+  }
+
+  // --- what instances say
+
+  instanceHello(instance: Instance): void {
+    this.#assign(instance);
+  }
+
+  instanceReady(instance: Instance): void {
+    for (const exchange of this.#waiters) {
+      // The part of its wait that was this instance's start: from the later of its arrival and the process's taking.
+      exchange.coldUs = Math.round((instance.readyAtMs - Math.max(exchange.arrivedAtMs, instance.takenAtMs)) * 1000);
+    }
+    this.#settleReady(null);
+    this.#dispatchWaiters();
+  }
+
+  instanceFreed(instance: Instance, exchange: Exchange): void {
+    const nowMs = this.#host.nowMs();
+    if (exchange.answer === "complete") this.#failures = 0;
+    this.#running -= 1;
+    changeLoad(this.#meter, -1, nowMs);
+    if (this.#waiters.length > 0) this.#dispatchWaiters();
+    else if (this.isRetired && instance.inFlight === 0) this.#drainIfDone();
+  }
+
+  instanceLogged(_instance: Instance, log: InstanceLog): void {
+    this.#host.logged(this, log);
+  }
+
+  async instanceCalled(_instance: Instance, exchange: Exchange | null, call: CallMessage): Promise<ReplyMessage> {
+    return await this.#host.called(this, exchange, call);
+  }
+
+  instanceGone(instance: Instance, error: AloftError, unbegun: readonly Exchange[]): void {
+    const nowMs = this.#host.nowMs();
+    const at = this.instances.indexOf(instance);
+    if (at >= 0) this.instances.splice(at, 1);
+    const lost = instance.lostInFlight;
+    this.#running -= lost;
+    changeLoad(this.#meter, -(lost - unbegun.length), nowMs);
+    for (const exchange of unbegun) exchange.stream = 0;
+    this.#waiters.unshift(...unbegun);
+    const isOrderly = ["idle", "retired", "evicted", "stopping"].includes(instance.endReason ?? "");
+    if (!isOrderly || instance.readyAtMs === 0) this.#crashed(instance, error, nowMs);
+    if (this.#waiters.length > 0) {
+      this.#dispatchWaiters();
+      if (nowMs >= this.#retryAtMs) this.#growIfNeeded();
+    }
+    this.#host.wake(this);
+  }
+
+  #crashed(instance: Instance, error: AloftError, nowMs: number): void {
+    this.#host.logged(this, { exchange: null, atMs: Date.now(), level: "error", stream: "platform", message: error.message });
+    // An instance that served well for a while is no crash loop.
+    if (instance.readyAtMs > 0 && nowMs - instance.readyAtMs > limits.crashBackoffMaxMs) this.#failures = 0;
+    this.#startFailed(error);
+  }
+
+  #startFailed(error: AloftError): void {
+    const nowMs = this.#host.nowMs();
+    this.#failures += 1;
+    this.#lastError = error;
+    this.#retryAtMs = nowMs + crashBackoffMs(this.#failures);
+    if (this.instances.some((one) => one.state !== "draining")) return;
+    this.#settleReady(error);
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const exchange of waiters) this.#giveUp(exchange, nowMs, error);
+  }
+
+  // --- the line
+
+  #dispatchWaiters(): void {
+    const nowMs = this.#host.nowMs();
+    while (this.#waiters.length > 0) {
+      const instance = pickInstance(this.instances, this.#concurrency);
+      if (instance === null) return;
+      const exchange = this.#waiters.shift() as Exchange;
+      if (exchange.isSettled) {
+        changeLoad(this.#meter, -1, nowMs);
+        continue;
+      }
+      this.#running += 1;
+      instance.start(exchange, nowMs);
+    }
+    this.#drainIfDone();
+  }
+
+  #giveUp(exchange: Exchange, nowMs: number, error: AloftError): void {
+    changeLoad(this.#meter, -1, nowMs);
+    if (exchange.isSettled) return;
+    exchange.isSettled = true;
+    exchange.failed(error);
+  }
+
+  #settleReady(error: AloftError | null): void {
+    for (const { resolve, reject } of this.#readyWaiters.splice(0)) {
+      if (error === null) resolve();
+      else reject(error);
+    }
+  }
+
+  #noInstanceError(): AloftError {
+    const { maxInstances, concurrency } = this.#policy;
+    const isFull = this.instances.length >= maxInstances;
+    return new AloftError(
+      "NO_INSTANCE",
+      `no instance became free within ${this.#host.waitForInstanceMs / 1000} s` +
+        (isFull ? `: all ${maxInstances} are busy with ${concurrency} requests each` : ""),
+      { hint: isFull ? "raise maxInstances or concurrency of the function" : "the node is short of memory or still starting" },
+    );
+  }
+
+  #crashLoopError(nowMs: number): AloftError {
+    const seconds = Math.ceil((this.#retryAtMs - nowMs) / 1000);
+    const last = this.#lastError;
+    return new AloftError(
+      "FUNCTION_CRASH_LOOP",
+      `the function failed ${this.#failures} times in a row; the next try is in ${seconds} s. The last error: ${last?.message ?? ""}`,
+      { detail: { retryAfterSeconds: seconds, ...last?.detail } },
+    );
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * The `process` driver: an instance is a plain child process with a clean environment, a folder of its own and nothing
+ * else between it and the host. For development, and for hosts where no OCI runtime works.
+ *
+ * What was left behind by a server that was killed is ended at the next start: each instance's folder names its process
+ * and that process's start time, so that a number the system has given to somebody else is never touched.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { AloftError } from "../../contract/errors.ts";
+import type { Sandbox, SandboxExit, SandboxProcess, SandboxSpec } from "../../contract/sandbox.ts";
+
+export interface ProcessSandboxOptions {
+  /** Folder for the instances' own folders; what is in it belongs to this driver. */
+  readonly folder: string;
+}
+
+const ownerFile = "owner.json";
+const pageBytes = 4096;
+
+export function openProcessSandbox(options: ProcessSandboxOptions): Sandbox {
+  mkdirSync(options.folder, { recursive: true });
+  endLeftovers(options.folder);
+  const running = new Set<SandboxProcess>();
+
+  function start(spec: SandboxSpec): SandboxProcess {
+    const folder = join(options.folder, spec.id);
+    const [program, ...parameters] = spec.argv;
+    if (program === undefined) throw new AloftError("SANDBOX_START_FAILED", "a sandbox needs a program to run");
+    let child: ChildProcess;
+    try {
+      mkdirSync(folder);
+      child = spawn(program, parameters, {
+        cwd: folder,
+        env: { ...spec.env, TMPDIR: folder },
+        stdio: ["ignore", "pipe", "pipe", "pipe"],
+        // A process group of its own, so that what the program starts can be ended with it.
+        detached: true,
+      });
+    } catch (error) {
+      throw new AloftError("SANDBOX_START_FAILED", `the process could not be started: ${(error as Error).message}`, {
+        cause: error,
+        hint: "look for a limit on processes, open files or memory on this machine",
+      });
+    }
+    const started = adopt(spec.id, folder, child);
+    running.add(started);
+    void started.exited.then(() => running.delete(started));
+    return started;
+  }
+
+  async function close(): Promise<void> {
+    const exits = [...running].map((one) => {
+      one.kill();
+      return one.exited;
+    });
+    await Promise.all(exits);
+  }
+
+  return { kind: "process", start, close };
+}
+
+function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess {
+  const pid = child.pid ?? 0;
+  let hasEnded = false;
+  if (pid > 0) writeFileSync(join(folder, ownerFile), JSON.stringify({ pid, startedAt: startTimeOf(pid) }));
+
+  function killGroup(): void {
+    if (pid === 0) return;
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // Nobody of the group is left.
+    }
+  }
+
+  const exited = new Promise<SandboxExit>((resolve) => {
+    let isSettled = false;
+    function settle(exit: SandboxExit): void {
+      if (isSettled) return;
+      isSettled = true;
+      hasEnded = true;
+      killGroup();
+      void rm(folder, { recursive: true, force: true }).catch(() => {}).then(() => resolve(exit));
+    }
+    child.once("error", () => settle({ code: null, signal: null }));
+    child.once("exit", (code, signal) => settle({ code, signal }));
+  });
+  const [, stdout, stderr, socket] = child.stdio;
+  return {
+    id,
+    pid,
+    socket: socket as unknown as Socket,
+    stdout: stdout as Readable,
+    stderr: stderr as Readable,
+    folder,
+    exited,
+    memoryBytes: () => (hasEnded ? null : residentBytesOf(pid)),
+    kill: () => {
+      if (hasEnded) return;
+      killGroup();
+      child.kill("SIGKILL");
+    },
+  };
+}
+
+function residentBytesOf(pid: number): number | null {
+  try {
+    const fields = readFileSync(`/proc/${pid}/statm`, "latin1").split(" ");
+    // Resident less shared: the pages of the runtime program that every instance maps are not the function's.
+    return (Number(fields[1]) - Number(fields[2])) * pageBytes;
+  } catch {
+    return null;
+  }
+}
+
+/** The start time of a process in ticks since the machine's boot; "" when there is none or the system has no /proc. */
+function startTimeOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // The second field is the name in brackets and may hold anything; the 22nd field is the start time.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function endLeftovers(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    try {
+      const owner = JSON.parse(readFileSync(join(path, ownerFile), "utf8")) as { pid: number; startedAt: string };
+      if (owner.startedAt !== "" && startTimeOf(owner.pid) === owner.startedAt) process.kill(-owner.pid, "SIGKILL");
+    } catch {
+      // No owner was written, or it has ended: only the folder is left.
+    }
+    rmSync(path, { recursive: true, force: true });
+  }
+}
