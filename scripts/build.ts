@@ -51,7 +51,11 @@ async function buildSdk(): Promise<void> {
 
 async function buildDeclarations(): Promise<void> {
   const tsc = join(root, "node_modules", ".bin", "tsc");
-  await promisify(execFile)(tsc, ["-p", "sdk/tsconfig.build.json"], { cwd: root });
+  await promisify(execFile)(tsc, ["-p", "sdk/tsconfig.build.json"], { cwd: root }).catch(
+    (error: { stdout: string }) => {
+      throw new Error(`build: the SDK's declarations\n${error.stdout}`);
+    },
+  );
   for await (const file of glob("dist/sdk/**/*.d.ts", { cwd: root })) {
     const text = await readFile(join(root, file), "utf8");
     await writeFile(join(root, file), text.replaceAll(/(["']\.{1,2}\/[^"']+)\.ts(["'])/g, "$1.js$2"));
