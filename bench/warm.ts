@@ -17,6 +17,7 @@ import { nodeHttp } from "./peers/node-http.ts";
 import { serverlessOffline } from "./peers/serverless-offline.ts";
 import { workerd, workerdLoader } from "./peers/workerd.ts";
 import { cpuTable } from "./warm-cpu.ts";
+import { type ProcessShares, profileContestant, sharesTable } from "./warm-profile.ts";
 import { type WarmCase, type WarmSample, sampleWarm } from "./warm-sample.ts";
 
 const allContestants: readonly Contestant[] = [
@@ -27,6 +28,8 @@ const allContestants: readonly Contestant[] = [
   workerd,
   workerdLoader,
 ];
+/** Those whose code is JavaScript throughout, and ours. */
+const profiled = ["node:http", "aloft"];
 const connectionCounts = [1, 32, 256];
 const kinds: readonly JobKind[] = ["get", "post"];
 
@@ -35,6 +38,7 @@ export async function benchWarm(options: BenchOptions): Promise<Report> {
   const notes: string[] = [];
   const field = await Field.start(contestants, notes);
   const cases: WarmCase[] = [];
+  const shares: ProcessShares[] = [];
   try {
     for (const kind of kinds) {
       for (const connections of connectionCounts) {
@@ -47,19 +51,37 @@ export async function benchWarm(options: BenchOptions): Promise<Report> {
         cases.push({ kind, connections, samples });
       }
     }
+    for (const name of profiled) await profileInto(shares, notes, field, name, options.seconds);
   } finally {
     await field.stop();
   }
   return {
     part: "warm",
-    tables: [...cases.map(caseTable), cpuTable(cases)],
+    tables: [...cases.map(caseTable), cpuTable(cases), sharesTable(shares)],
     goals: cases.flatMap(goalsOf),
     notes: [...notes, ...cases.flatMap(voidNotes)],
     samples: {
       versions: Object.fromEntries(contestants.map((one) => [one.name, one.version()])),
+      shares,
       cases: cases.map((one) => ({ ...one, samples: Object.fromEntries(one.samples) })),
     },
   };
+}
+
+/** A profile that cannot be taken (a sandbox may keep signals out) is a note: it is no measurement. */
+async function profileInto(
+  shares: ProcessShares[],
+  notes: string[],
+  field: Field,
+  name: string,
+  seconds: number,
+): Promise<void> {
+  if (![...field.names()].includes(name)) return;
+  try {
+    shares.push(...(await profileContestant(name, field.get(name), seconds)));
+  } catch (error) {
+    notes.push(`${name} could not be profiled: ${String(error)}`);
+  }
 }
 
 function caseTable({ kind, connections, samples }: WarmCase): Table {

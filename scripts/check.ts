@@ -21,6 +21,7 @@ const checks: readonly Check[] = [
   { name: "types of the guest", command: ["tsc", "-p", "guest"] },
   { name: "types of the sdk", command: ["tsc", "-p", "sdk"] },
   { name: "types of the examples", command: ["tsc", "-p", "examples"] },
+  { name: "types of the benchmark", command: ["tsc", "-p", "bench"] },
   { name: "format", command: ["oxfmt", "--check"], filesSeen: /on (\d+) files/ },
   { name: "unused code", command: ["knip", "--no-progress"] },
 ];
