@@ -28,7 +28,7 @@ export type HandlerStyle =
 
 export type Trigger =
   /** `method` is upper case or `*`; `path` is a find-my-way pattern such as `/links/:id` or `/files/*`. */
-  | { readonly kind: "http"; readonly method: string; readonly path: string };
+  { readonly kind: "http"; readonly method: string; readonly path: string };
 
 /** What the app's code says about one of its exports; written by the guest, parsed as unknown input by the node. */
 export interface DescribedFunction {

@@ -30,7 +30,7 @@ export interface SandboxProcess {
   readonly folder: string;
   /** Resolves once, when the program and everything it started in the sandbox is gone. */
   readonly exited: Promise<SandboxExit>;
-  /** Resident bytes now; null when it has ended. */
+  /** Private resident bytes now, without the pages of programs and libraries shared with others; null when it has ended. */
   memoryBytes(): number | null;
   /** At once and for good, with everything it started. Idempotent. */
   kill(): void;
