@@ -63,7 +63,8 @@ export const limits = {
   waitForInstanceMs: 10 * second,
   waitersPerGroup: 10_000, // as Knative's activator queues for a revision
   hostsKept: 32_768, // host names whose app is known without looking, 200 bytes each; 10,000 apps fit twice over
-  routeTablesKept: 2000, // deployments whose routes are ready to match, 1 to 30 KB each; others are built again
+  routeTablesKept: 4000, // route trees ready to match, 3 to 30 KB each; others are built again in 30 us
+  sharedRoutesChars: 2000, // of an app's routes as text: up to here apps with the same text share a table
   routeParamChars: 1000, // of one path parameter: matching takes time by its length
   // --- wire
   frameBytes: 64 * KiB,

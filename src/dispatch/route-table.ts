@@ -8,14 +8,15 @@
  *   path as it is: people type both. A parameter is never empty. Double slashes are not merged. Case counts.
  * - OPTIONS goes to the function that has a route for it; else it is answered for the methods there are.
  *
- * Built when first needed and small: a table with one `* /*` needs no tree (230 bytes); others have a tree for each
- * method that was asked for (3.4 KB for one route, 10 KB for four). find-my-way can compile its trees: a lookup
- * with a parameter then takes 60 ns instead of 190, but a table 27 KB instead of 10 and 0.4 ms to build: not worth it for
- * 0.5 % of a request.
+ * A table is light until it is used: find-my-way's tree for a method is built when first asked for and forgotten when
+ * 2,000 others were asked for since (3.4 KB for one route, 10 KB for four, 30 us to build). Tables without parameters
+ * have none. find-my-way can also compile its trees: a lookup with a parameter then takes 60 ns instead of 190, but a
+ * tree 27 KB instead of 10 and 0.4 ms to build: not worth it for 0.5 % of a request.
  */
 import Router from "find-my-way";
-import type { FunctionSpec, Manifest } from "../contract/deployment.ts";
+import type { FunctionSpec, HandlerStyle, Manifest } from "../contract/deployment.ts";
 import { limits } from "../contract/limits.ts";
+import { BoundedMap } from "../lib/bounded-map.ts";
 
 export interface FunctionMatch {
   readonly kind: "function";
@@ -57,10 +58,8 @@ interface Tier {
 
 interface Tree {
   readonly fixed: ReadonlyMap<string, FunctionMatch>;
+  /** Those with parameters. */
   readonly routes: readonly Route[];
-  readonly finder: Finder | null;
-  /** The same routes with parameters that take at least one character; built for the first path that needs it. */
-  strictFinder: Finder | null;
 }
 
 type Finder = Router.Instance<Router.HTTPVersion.V1>;
@@ -68,11 +67,16 @@ type Finder = Router.Instance<Router.HTTPVersion.V1>;
 const noParams: Readonly<Record<string, string>> = Object.freeze({});
 const noQuery = Object.freeze({});
 
+/** Of all tables together, so that the bound holds for the process. */
+const finders = new BoundedMap<Tree, Finder>(limits.routeTablesKept);
+/** The same routes with parameters that take at least one character, for the few paths that need them. */
+const strictFinders = new BoundedMap<Tree, Finder>(limits.routeTablesKept / 10);
+
 export function createRouteTable(manifest: Pick<Manifest, "functions">): RouteTable {
   const sdkRoutes: Route[] = [];
   const otherRoutes: Route[] = [];
   for (const [functionIndex, spec] of manifest.functions.entries()) {
-    (isSdk(spec) ? sdkRoutes : otherRoutes).push(...routesOf(spec, functionIndex));
+    (isSdkStyle(spec.style) ? sdkRoutes : otherRoutes).push(...routesOf(spec, functionIndex));
   }
   const all = [...sdkRoutes, ...otherRoutes];
   const first = otherRoutes[0];
@@ -82,6 +86,14 @@ export function createRouteTable(manifest: Pick<Manifest, "functions">): RouteTa
     tiers: takesAll ? [] : [sdkRoutes, otherRoutes].filter((routes) => routes.length > 0).map(createTier),
     routes: all.map((route) => `${route.method} ${route.path}`),
   };
+}
+
+/** Manifests with the same text here have the same table. */
+export function routesText(manifest: Pick<Manifest, "functions">): string {
+  const lines = manifest.functions.map(({ style, triggers }) =>
+    [isSdkStyle(style) ? "sdk" : "", ...triggers.map(({ method, path }) => `${method} ${path}`)].join(" "),
+  );
+  return lines.join("\n");
 }
 
 /** `path` is what `readTarget` gave: without query, percent-encoding sound. */
@@ -103,8 +115,8 @@ export function matchRoute(table: RouteTable, method: string, path: string): Rou
   return { kind: "methodNotAllowed", allow, routes: table.routes };
 }
 
-function isSdk(spec: FunctionSpec): boolean {
-  return spec.style === "http";
+function isSdkStyle(style: HandlerStyle): boolean {
+  return style === "http";
 }
 
 function routesOf(spec: FunctionSpec, functionIndex: number): Route[] {
@@ -138,11 +150,19 @@ function findInTree(tree: Tree, path: string): FunctionMatch | null {
     const decoded = tree.fixed.get(Router.sanitizeUrlPath(path));
     if (decoded !== undefined) return decoded;
   }
-  if (tree.finder === null) return null;
-  const found = find(tree.finder, path);
+  if (tree.routes.length === 0) return null;
+  const found = find(finderOf(tree, finders, asItIs), path);
   if (found === null || !hasEmptySegment(path) || !hasEmptyParam(found)) return found;
-  tree.strictFinder ??= createFinder(tree.routes, notEmpty);
-  return find(tree.strictFinder, path);
+  return find(finderOf(tree, strictFinders, notEmpty), path);
+}
+
+function finderOf(tree: Tree, kept: BoundedMap<Tree, Finder>, pathOf: (path: string) => string): Finder {
+  let finder = kept.get(tree);
+  if (finder === undefined) {
+    finder = createFinder(tree.routes, pathOf);
+    kept.set(tree, finder);
+  }
+  return finder;
 }
 
 function find(finder: Finder, path: string): FunctionMatch | null {
@@ -177,7 +197,7 @@ function createTree(tier: Tier, method: string): Tree {
       else routes.push(route);
     }
   }
-  return { fixed, routes, finder: routes.length === 0 ? null : createFinder(routes, asItIs), strictFinder: null };
+  return { fixed, routes };
 }
 
 function isFixed(path: string): boolean {

@@ -11,7 +11,7 @@
  * `publish` forgets all hosts: each is resolved again in about a microsecond, and no rule is needed about which of
  * them a moved alias, a claimed domain or a new default app could have changed.
  */
-import type { LiveDeployment } from "../contract/deployment.ts";
+import type { LiveDeployment, Manifest } from "../contract/deployment.ts";
 import type { ErrorCode } from "../contract/errors.ts";
 import { AloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
@@ -20,7 +20,7 @@ import type { LiveSource } from "../contract/running.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
 import { isLoopback, parseHostName } from "./host-name.ts";
 import type { HostName } from "./host-name.ts";
-import { createRouteTable, matchRoute } from "./route-table.ts";
+import { createRouteTable, matchRoute, routesText } from "./route-table.ts";
 import type { RouteMatch, RouteTable } from "./route-table.ts";
 
 export interface AppRoute {
@@ -58,14 +58,19 @@ export interface AppRouter {
 
 export const productionAlias = "production";
 
+/** A route as it is kept, with its table once it was asked for. */
+interface KeptRoute extends AppRoute {
+  table: RouteTable | null;
+}
+
 /** What a host stands for: a route, or the apps that header and default choose from. */
-type HostEntry = AppRoute | "bare";
+type HostEntry = KeptRoute | "bare";
 
 export function createRouter(source: LiveSource, options: RouterOptions): AppRouter {
   const base = options.baseDomain.toLowerCase();
   const belowBase = `.${base}`;
   const hosts = new BoundedMap<string, HostEntry>(limits.hostsKept);
-  const routes = new BoundedMap<string, AppRoute>(limits.hostsKept);
+  const routes = new BoundedMap<string, KeptRoute>(limits.hostsKept);
   const tables = new BoundedMap<string, RouteTable>(limits.routeTablesKept);
 
   function routeApp(host: string | null, aloftApp: string | null): AppRoute | RouteFailure {
@@ -117,14 +122,14 @@ export function createRouter(source: LiveSource, options: RouterOptions): AppRou
     return at < 0 ? find(aloftApp, productionAlias) : find(aloftApp.slice(0, at), aloftApp.slice(at + 1));
   }
 
-  function find(app: string, alias: string): AppRoute | RouteFailure {
+  function find(app: string, alias: string): KeptRoute | RouteFailure {
     const key = routeKey(app, alias);
     const kept = routes.get(key);
     if (kept !== undefined) return kept;
     if (!isAppName(app) || !source.hasApp(app)) return noApp(`there is no app "${shown(app)}"`);
     const live = isAliasName(alias) ? source.findLive(app, alias) : null;
     if (live === null) return fail("ALIAS_NOT_FOUND", `the app "${app}" has no alias "${shown(alias)}"`);
-    const route: AppRoute = { kind: "app", app, alias, live };
+    const route: KeptRoute = { kind: "app", app, alias, live, table: null };
     routes.set(key, route);
     return route;
   }
@@ -135,20 +140,26 @@ export function createRouter(source: LiveSource, options: RouterOptions): AppRou
   }
 
   function match(route: AppRoute, method: string, path: string): RouteMatch {
-    // By content: apps of the same code share a table.
-    const id = route.live.deploymentId;
-    let table = tables.get(id);
-    if (table === undefined) {
-      table = createRouteTable(route.live.manifest);
-      tables.set(id, table);
-    }
-    return matchRoute(table, method, path);
+    // Every route comes from `find`.
+    const kept = route as KeptRoute;
+    kept.table ??= tableOf(route.live.manifest);
+    return matchRoute(kept.table, method, path);
+  }
+
+  /** Apps whose routes read the same share a table: the many that have a default export and nothing else, to begin with. */
+  function tableOf(manifest: Manifest): RouteTable {
+    const text = routesText(manifest);
+    const shared = tables.get(text);
+    if (shared !== undefined) return shared;
+    const table = createRouteTable(manifest);
+    if (text.length <= limits.sharedRoutesChars) tables.set(text, table);
+    return table;
   }
 
   function publish(app: string, alias: string, live: LiveDeployment | null): void {
     const key = routeKey(app, alias);
     if (live === null) routes.delete(key);
-    else routes.set(key, { kind: "app", app, alias, live });
+    else routes.set(key, { kind: "app", app, alias, live, table: null });
     hosts.clear();
   }
 
