@@ -27,7 +27,8 @@ async function touchWebClasses(): Promise<void> {
   // A data URL never leaves the process, and loads all of fetch.
   await (await fetch("data:,touched")).text();
   void crypto.randomUUID();
-  await import("data:text/javascript,export default 1");
+  const emptyModule = "data:text/javascript,export default 1";
+  await import(emptyModule);
 }
 
 void main();

@@ -88,11 +88,11 @@ export class LightRequest {
     return this[nativeOf]().clone();
   }
 
-  get cache(): RequestCache {
+  get cache(): string {
     return "default";
   }
 
-  get credentials(): RequestCredentials {
+  get credentials(): string {
     return "same-origin";
   }
 
@@ -108,11 +108,11 @@ export class LightRequest {
     return false;
   }
 
-  get mode(): RequestMode {
+  get mode(): string {
     return "cors";
   }
 
-  get redirect(): RequestRedirect {
+  get redirect(): string {
     return "follow";
   }
 
@@ -187,6 +187,6 @@ export function installRequest(): void {
   });
   const nativeFetch = globalThis.fetch;
   globalThis.fetch = function fetch(input, init) {
-    return nativeFetch(unwrapRequest(input) as RequestInfo, init);
+    return nativeFetch(unwrapRequest(input) as string, init);
   };
 }

@@ -11,6 +11,10 @@ const headerName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // oxlint-disable-next-line no-control-regex -- control characters are what it is about
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
+type BodyInit = ConstructorParameters<typeof NativeResponse>[0];
+type HeadersInit = ConstructorParameters<typeof Headers>[0];
+type RedirectStatus = Parameters<typeof NativeResponse.redirect>[1];
+
 type PlainBody = string | Uint8Array | null;
 
 /** Status, headers and body as plain values; `headers` holds name, value, name, value, ... in lower case. */
@@ -56,7 +60,7 @@ export class LightResponse {
     return NativeResponse.error();
   }
 
-  static redirect(url: string | URL, status?: number): Response {
+  static redirect(url: string | URL, status?: RedirectStatus): Response {
     return NativeResponse.redirect(url, status);
   }
 
@@ -94,7 +98,7 @@ export class LightResponse {
     return this.#native !== null && this.#native.bodyUsed;
   }
 
-  get type(): ResponseType {
+  get type(): string {
     return this.#native === null ? "default" : this.#native.type;
   }
 
@@ -147,7 +151,7 @@ export class LightResponse {
 
   /** The web object, made once; from then on it is the one that counts. */
   [nativeOf](): Response {
-    this.#native ??= new NativeResponse(this.#body as BodyInit | null, {
+    this.#native ??= new NativeResponse(this.#body as BodyInit, {
       status: this.#status,
       statusText: this.#statusText,
       headers: this.headers,

@@ -20,18 +20,6 @@ test("a new data folder is made with its parts, for the server's user alone", as
   folder.close();
 });
 
-test("what the last server left in run is removed at the start", async () => {
-  const path = join(base, "left");
-  const first = await openDataFolder(path);
-  await writeFile(join(first.run, "leftover"), "");
-  await writeFile(join(first.files, "kept"), "");
-  first.close();
-  const second = await openDataFolder(path);
-  assert.equal(existsSync(join(second.run, "leftover")), false);
-  assert.equal(existsSync(join(second.files, "kept")), true);
-  second.close();
-});
-
 test("a folder in use is refused with its name and the process, and is free again once that is killed", async () => {
   const path = join(base, "locked");
   const holder = spawn(process.execPath, [join(import.meta.dirname, "data-folder.child.ts"), path], {

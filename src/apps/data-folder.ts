@@ -7,7 +7,7 @@
  *   files/         contents by hash (`content-store.ts`)
  *   deployments/   APP/ID/, the files of a deployment as its instances see them (`deployment-folders.ts`)
  *   observe/       records and logs
- *   run/           what lives only as long as the server: emptied at every start
+ *   run/           what lives only as long as the server: what a killed one left is the sandbox's to end and remove
  *
  * The lock is one of the kernel (SQLite's, on a transaction that is never ended), so it is gone when its holder is, in
  * whatever way that ended. A file that merely names a process would outlive a crash.
@@ -50,7 +50,6 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     const unlock = lockFolder(root);
     try {
       await checkFormat(join(root, "format.json"));
-      await rm(folders.run, { recursive: true, force: true });
       for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: folderMode });
     } catch (error) {
       unlock();

@@ -1,0 +1,245 @@
+/**
+ * The composition root: opens the parts in order, wires them to each other, and closes them in reverse. Nothing is decided
+ * here but who talks to whom.
+ */
+import type { Server as HttpServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { createApi } from "./api/api.ts";
+import { openTokens } from "./api/tokens.ts";
+import { type Apps, openApps } from "./apps/apps.ts";
+import { type DataFolder, openDataFolder } from "./apps/data-folder.ts";
+import { openFileMetaStore } from "./apps/meta/file-meta-store.ts";
+import { bundleGuest } from "./build/guest.ts";
+import type { Settings } from "./config.ts";
+import type { StatusJson } from "./contract/api.ts";
+import type { LiveDeployment } from "./contract/deployment.ts";
+import { AloftError } from "./contract/errors.ts";
+import type { Exchange } from "./contract/exchange.ts";
+import type { InvocationRecord, LogLine, Observer } from "./contract/observing.ts";
+import type { LiveSource, Running } from "./contract/running.ts";
+import { Dispatcher } from "./dispatch/dispatcher.ts";
+import { createRouter } from "./dispatch/router.ts";
+import { createHttpDoor } from "./doors/http/http-door.ts";
+import { systemClock } from "./lib/clock.ts";
+import { createIds } from "./lib/ids.ts";
+import { packageVersion } from "./lib/package-version.ts";
+import { Metrics } from "./observe/metrics.ts";
+import { openObserver } from "./observe/observer.ts";
+import type { InstanceLog } from "./pool/instance.ts";
+import { Pool } from "./pool/pool.ts";
+import { openSandbox } from "./sandbox/open-sandbox.ts";
+
+export interface ServerOptions {
+  readonly mode: "serve" | "dev";
+  readonly onRequest?: (record: InvocationRecord) => void;
+  readonly onLog?: (line: LogLine) => void;
+  readonly onWarning?: (message: string) => void;
+}
+
+export interface RunningServer {
+  /** Base addresses, e.g. "http://127.0.0.1:8787". */
+  readonly http: string;
+  readonly admin: string;
+  /** The control API's token when it was made just now; it cannot be asked for again. */
+  readonly madeToken: string | null;
+  /** The zygotes wait ready. Requests are served before that, more slowly. */
+  warmed(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** How long requests in flight have to finish when the server stops. */
+const drainMs = 10_000;
+
+/** Throws PORT_IN_USE, the DATA_* codes, SANDBOX_UNAVAILABLE and SETTING_INVALID; nothing is left open then. */
+export async function startServer(settings: Settings, options: ServerOptions): Promise<RunningServer> {
+  const closers: (() => Promise<void> | void)[] = [];
+  let closing: Promise<void> | null = null;
+
+  async function closeAll(): Promise<void> {
+    for (const close of closers.splice(0).toReversed()) await close();
+  }
+
+  async function close(): Promise<void> {
+    closing ??= closeAll();
+    await closing;
+  }
+
+  try {
+    return await open(settings, options, closers, close);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function open(
+  settings: Settings,
+  options: ServerOptions,
+  closers: (() => Promise<void> | void)[],
+  close: () => Promise<void>,
+): Promise<RunningServer> {
+  const clock = systemClock;
+  const startedAt = new Date();
+  const warn = options.onWarning ?? ((message) => process.stderr.write(`aloft: ${message}\n`));
+  const onBug = (error: unknown): void => warn(`a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+
+  const folder = await openDataFolder(settings.dataDir);
+  closers.push(() => folder.close());
+  const meta = await openFileMetaStore({ file: folder.metaFile });
+  closers.push(() => meta.close());
+  const metrics = new Metrics();
+  const observer = await openObserver({
+    folder: folder.observe,
+    clock,
+    metrics,
+    retention: { records: { ageMs: settings.recordRetentionMs }, logs: { ageMs: settings.logRetentionMs } },
+    onWarning: warn,
+  });
+  closers.push(() => observer.close());
+  if (options.onRequest !== undefined) observer.followRecords({}, options.onRequest);
+  if (options.onLog !== undefined) observer.followLogs({}, options.onLog);
+
+  const sandbox = openSandbox({ wanted: settings.sandbox, folder: folder.run, onWarning: warn });
+  closers.push(() => sandbox.close());
+  const ids = createIds(clock.nowMs());
+  const newInvocationId = (): string => ids.invocationId(clock.nowMs());
+  const pool = new Pool({
+    sandbox,
+    program: { node: process.execPath, entry: await bundleGuest(join(folder.run, "guest")) },
+    clock,
+    newId: newInvocationId,
+    zygotes: settings.zygotes,
+    waitForInstanceMs: settings.waitForInstanceMs,
+    memoryBudgetBytes: settings.memoryBudgetBytes,
+    onLog: (live, log) => observer.log(logLineOf(live, log)),
+    onCall: async (live, exchange, call) =>
+      await dispatcher.callNested({ live, function: call.function, payload: call.payload, traceparent: traceOf(exchange) }),
+    onWarning: warn,
+  });
+  closers.push(() => pool.close(drainMs));
+
+  // `apps` asks the running side, which routes by what `apps` says: the knot is tied here.
+  let httpBase = "";
+  let apps: Apps | null = null;
+  const source = lateSource(() => apps);
+  const router = createRouter(source, { baseDomain: settings.baseDomain, loopbackOnly: options.mode === "dev" });
+  const dispatcher = new Dispatcher({
+    router,
+    groups: pool,
+    observer,
+    clock,
+    newInvocationId,
+    listsRoutes: options.mode === "dev",
+  });
+  const running: Running = {
+    describe: (request) => pool.describe(request),
+    prepare: (live) => pool.prepare(live),
+    abandon: (live) => pool.retire(live),
+    publish(app, alias, live) {
+      router.publish(app, alias, live);
+      pool.retireAllBut(app, alias, live?.revision ?? null);
+      if (live !== null) pool.keepMinimum(live);
+    },
+    runningDeployments: () => pool.runningDeployments(),
+  };
+  const opened = await openApps({
+    meta,
+    files: folder.files,
+    deployments: folder.deployments,
+    running,
+    runtimeVersion: `node ${process.versions.node.split(".")[0]}`,
+    address: () => ({ httpBase, baseDomain: settings.baseDomain }),
+    onError: onBug,
+    clock,
+  });
+  apps = opened;
+  closers.push(() => opened.close());
+  if (settings.defaultApp !== null) await opened.setDefaultApp(settings.defaultApp);
+
+  const door = createHttpDoor({
+    dispatching: dispatcher,
+    bodyBytesMax: settings.maxBodyBytes,
+    trustsProxy: settings.trustProxy,
+    showsDetail: options.mode === "dev",
+    onBug,
+  });
+  httpBase = await listen(door.server, settings.host, settings.port);
+  closers.push(() => door.close());
+  const tokens = await openTokens(meta, settings.adminToken ?? undefined);
+  let adminBase = "";
+  const api = createApi({
+    apps: opened,
+    caller: dispatcher,
+    observer,
+    tokens,
+    metrics: () => metrics.text(observer.stats()),
+    status: (): StatusJson => ({
+      version: packageVersion(),
+      node: process.version,
+      startedAt: startedAt.toISOString(),
+      sandbox: sandbox.kind,
+      http: httpBase,
+      admin: adminBase,
+      baseDomain: settings.baseDomain,
+      defaultApp: opened.defaultApp(),
+      apps: opened.appNames().length,
+      ...pool.status(),
+      rssBytes: process.memoryUsage.rss(),
+      observe: observer.stats(),
+    }),
+    onError: onBug,
+  });
+  adminBase = await listen(api.server, settings.host, settings.adminPort);
+  closers.push(() => api.close());
+  return { http: httpBase, admin: adminBase, madeToken: tokens.printed ?? null, warmed: () => pool.warmed(), close };
+}
+
+/** What routes asks before anything can be routed: nothing is there. */
+function lateSource(apps: () => Apps | null): LiveSource {
+  return {
+    findLive: (app, alias) => apps()?.findLive(app, alias) ?? null,
+    findDomain: (host) => apps()?.findDomain(host) ?? null,
+    defaultApp: () => apps()?.defaultApp() ?? null,
+    hasApp: (app) => apps()?.hasApp(app) ?? false,
+    appNames: () => apps()?.appNames() ?? [],
+  };
+}
+
+async function listen(server: HttpServer, host: string, port: number): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error, host, port)));
+    server.listen({ host, port, backlog: 4096 }, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  const shownHost = address.family === "IPv6" ? `[${address.address}]` : address.address;
+  return `http://${shownHost}:${address.port}`;
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): AloftError {
+  if (error.code === "EADDRINUSE") {
+    return new AloftError("PORT_IN_USE", `port ${port} on ${host} is taken by another program`, {
+      hint: "stop that program, or choose another port with --port and --admin-port",
+    });
+  }
+  return new AloftError("SETTING_INVALID", `cannot listen on ${host}:${port}: ${error.message}`, { cause: error });
+}
+
+function logLineOf(live: LiveDeployment, log: InstanceLog): LogLine {
+  const { exchange } = log;
+  return {
+    atMs: log.atMs,
+    app: live.app,
+    function: exchange === null ? "" : (live.manifest.functions[exchange.functionNumber]?.name ?? ""),
+    deployment: live.deploymentId,
+    invocation: exchange === null ? "" : exchange.invocationId,
+    level: log.level,
+    stream: log.stream,
+    message: log.message,
+  };
+}
+
+/** The trace that an invocation belongs to: the second line of its text. */
+function traceOf(exchange: Exchange | null): string | null {
+  return exchange === null ? null : (exchange.text.split("\n", 2)[1] ?? null);
+}
