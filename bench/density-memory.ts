@@ -8,7 +8,7 @@ import { deployAll, textApps } from "./aloft/apps.ts";
 import { AloftServer } from "./aloft/server.ts";
 import { askOnce } from "./lib/client.ts";
 import { type MemoryUse, memoryOf } from "./lib/processes.ts";
-import { stopTree } from "./lib/server-process.ts";
+import { endWithUs, stopTree } from "./lib/server-process.ts";
 import { programPath } from "./peers/programs.ts";
 
 export interface MemoryRound {
@@ -56,6 +56,7 @@ async function startBare(): Promise<ChildProcess> {
     stdio: ["ignore", "pipe", "ignore"],
     env: {},
   });
+  endWithUs(child);
   await once(child.stdout, "data");
   return child;
 }

@@ -64,7 +64,8 @@ async function bench(options: BenchOptions): Promise<number> {
 /** The peers are installed here and nowhere else. None of them needs its install script. */
 function installPeers(): void {
   const folder = import.meta.dirname;
-  if (existsSync(resolve(folder, "node_modules"))) return;
+  // npm writes this file last, so that an interrupted installation is begun again.
+  if (existsSync(resolve(folder, "node_modules", ".package-lock.json"))) return;
   console.log("installing the peers");
   const { status } = spawnSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
     cwd: folder,

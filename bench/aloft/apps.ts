@@ -100,7 +100,7 @@ export async function deployAll(server: AloftServer, apps: readonly App[]): Prom
       await client.finishDeploy(name, number);
     });
   } finally {
-    await client.close();
+    client.close();
   }
 }
 

@@ -11,7 +11,7 @@ import type { InvocationRecord } from "../../src/contract/observing.ts";
 import type { StatusJson } from "../../src/contract/api.ts";
 import type { Account, ProcessRef } from "../lib/contestant.ts";
 import { commandLine, treeOf } from "../lib/processes.ts";
-import { stopTree } from "../lib/server-process.ts";
+import { endWithUs, stopTree } from "../lib/server-process.ts";
 
 export interface AloftOptions {
   /** Kept when given, else a temporary folder that goes with the server. */
@@ -58,6 +58,7 @@ export class AloftServer {
         stdio: ["ignore", "pipe", "pipe"],
       },
     );
+    endWithUs(child);
     try {
       const ready = await readyLine(child);
       return new AloftServer(child, ready, token, (performance.now() - startedMs) * 1000, temporary);

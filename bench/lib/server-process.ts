@@ -20,6 +20,19 @@ const readyMs = 60_000;
 const stopMs = 10_000;
 const errorCharsKept = 4000;
 
+const started = new Set<ChildProcess>();
+
+/** Servers must not outlive the benchmark, however it ends short of SIGKILL. */
+process.on("exit", () => [...started].flatMap(({ pid }) => (pid === undefined ? [] : treeOf(pid))).forEach(killNow));
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
+
+/** Ends the child and all below it when the benchmark ends, unless it has ended before. */
+export function endWithUs(child: ChildProcess): void {
+  started.add(child);
+  child.once("exit", () => started.delete(child));
+}
+
 export async function startServer(options: ServerOptions): Promise<ServerProcess> {
   const [program = "", ...args] = options.argv;
   const child = spawn(program, args, {
@@ -27,6 +40,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], NODE_ENV: "production", ...options.env },
     stdio: ["ignore", "ignore", "pipe"],
   });
+  endWithUs(child);
   let errors = "";
   child.stderr.on("data", (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-errorCharsKept)));
   try {
