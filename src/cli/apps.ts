@@ -1,7 +1,7 @@
 /** `aloft apps` */
+import { productionAlias } from "../contract/names.ts";
 import type { Context } from "./command.ts";
 import { shortId } from "./formatting.ts";
-import { productionAlias } from "./targets.ts";
 
 export async function run({ terminal, json, client }: Context): Promise<number> {
   const apps = await (await client()).listApps();

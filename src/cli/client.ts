@@ -1,8 +1,10 @@
 /**
- * A client of the control API (`contract/api.ts`). Over node:http and not fetch: loading fetch's classes costs the
- * command line 20-40 ms. Problem documents become the AloftError they were made from.
+ * A client of the control API (`contract/api.ts`). Problem documents become the AloftError they were made from.
+ *
+ * Over node:http and not fetch, whose classes cost the command line 60-70 ms to load. For the same reason node:http is
+ * not imported: an import reads every export, and `http.WebSocket` among them loads those classes.
  */
-import http from "node:http";
+import type http from "node:http";
 import { text as readText } from "node:stream/consumers";
 import type {
   AppJson,
@@ -45,18 +47,21 @@ interface RequestOptions {
   readonly json?: unknown;
   readonly bytes?: Uint8Array;
   readonly signal?: AbortSignal | undefined;
+  /** Doing it twice is the same as doing it once. */
+  readonly repeatable?: boolean;
 }
 
 export class ControlClient {
   readonly server: string;
   readonly #base: URL;
   readonly #token: string | null;
-  #transport: Promise<{ readonly request: typeof http.request; readonly agent: http.Agent }> | null = null;
+  readonly #transport: { readonly request: typeof http.request; readonly agent: http.Agent };
 
   constructor({ server, token }: ControlClientOptions) {
     this.server = server;
     this.#base = parseServer(server);
     this.#token = token;
+    this.#transport = loadTransport(this.#base);
   }
 
   status(): Promise<StatusJson> {
@@ -81,7 +86,7 @@ export class ControlClient {
   }
 
   beginDeploy(app: string, begin: BeginDeployJson): Promise<DeployBegunJson> {
-    return this.#json("POST", `/v1/apps/${app}/deploys`, { json: begin });
+    return this.#json("POST", `/v1/apps/${app}/deploys`, { json: begin, repeatable: true });
   }
 
   async putFile(app: string, number: number, hash: string, bytes: Uint8Array): Promise<void> {
@@ -152,9 +157,9 @@ export class ControlClient {
     return this.#json("GET", `/v1/invocations/${encodeURIComponent(id)}`);
   }
 
-  async close(): Promise<void> {
-    const transport = await this.#transport;
-    transport?.agent.destroy();
+  /** Lets go of idle connections, which would keep the process alive. */
+  close(): void {
+    this.#transport.agent.destroy();
   }
 
   async #json<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
@@ -184,13 +189,13 @@ export class ControlClient {
 
   /** Resolves with a successful answer whose body has not been read; throws what a problem document says. */
   async #request(method: string, path: string, options: RequestOptions): Promise<http.IncomingMessage> {
-    const response = await this.#send(method, path, options, true);
+    const response = await this.#send(method, path, options, options.repeatable ?? method !== "POST");
     if (response.statusCode !== undefined && response.statusCode < 300) return response;
     throw errorOfProblem(parseJson(await readText(response)), response.statusCode ?? 0, this.server);
   }
 
   async #send(method: string, path: string, options: RequestOptions, retry: boolean): Promise<http.IncomingMessage> {
-    const { request: open, agent } = await (this.#transport ??= loadTransport(this.#base));
+    const { request: open, agent } = this.#transport;
     const body = options.json === undefined ? options.bytes : Buffer.from(JSON.stringify(options.json));
     const url = new URL(this.#base.pathname.replace(/\/$/, "") + path + queryString(options.query ?? {}), this.#base);
     const headers: Record<string, string> = { accept: "application/json" };
@@ -208,7 +213,7 @@ export class ControlClient {
       });
       request.once("response", resolve);
       request.once("error", (error: NodeJS.ErrnoException) => {
-        // The server had closed an idle connection at the moment we wrote on it: nothing of the request was read.
+        // Most likely the server closed an idle connection at the moment we wrote on it. Most likely: a call is not repeated.
         if (retry && request.reusedSocket && error.code === "ECONNRESET") {
           resolve(this.#send(method, path, options, false));
         } else {
@@ -230,8 +235,8 @@ function parseServer(server: string): URL {
   });
 }
 
-async function loadTransport(base: URL): Promise<{ request: typeof http.request; agent: http.Agent }> {
-  const { request, Agent } = base.protocol === "https:" ? await import("node:https") : http;
+function loadTransport(base: URL): { request: typeof http.request; agent: http.Agent } {
+  const { request, Agent } = process.getBuiltinModule(base.protocol === "https:" ? "node:https" : "node:http");
   return { request, agent: new Agent({ keepAlive: true, maxSockets: 8 }) };
 }
 

@@ -2,6 +2,7 @@
 import type { DeployedJson } from "../contract/api.ts";
 import type { DeploymentFile, Runtime } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
+import { forEachParallel } from "../lib/parallel.ts";
 import type { ControlClient } from "./client.ts";
 
 /** Uploads at once. More gain nothing on one connection's worth of disk, and each holds its file in memory. */
@@ -67,14 +68,10 @@ async function upload(
   });
   const total = { filesTotal: wanted.length, bytesTotal: wanted.reduce((sum, { bytes }) => sum + bytes, 0) };
   let progress: UploadProgress = { files: 0, bytes: 0, ...total };
-  const queue = wanted.values();
-  const work = async () => {
-    for (const file of queue) {
-      await client.putFile(bundle.name, number, file.hash, await file.read());
-      progress = { ...total, files: progress.files + 1, bytes: progress.bytes + file.bytes };
-      onProgress(progress);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(uploadsMax, wanted.length) }, work));
+  await forEachParallel(wanted, uploadsMax, async (file) => {
+    await client.putFile(bundle.name, number, file.hash, await file.read());
+    progress = { ...total, files: progress.files + 1, bytes: progress.bytes + file.bytes };
+    onProgress(progress);
+  });
   return progress;
 }

@@ -1,6 +1,7 @@
 /** How values of the API are written for reading. */
 import type { DeployedJson, FunctionJson } from "../contract/api.ts";
 import type { InvocationRecord, LogLine } from "../contract/observing.ts";
+import { productionAlias } from "../contract/names.ts";
 import { formatMicros } from "../lib/durations.ts";
 import { harmless } from "./terminal.ts";
 import type { Colour, Paint, Terminal } from "./terminal.ts";
@@ -35,7 +36,7 @@ export function printFunctions(functions: readonly FunctionJson[], terminal: Ter
 }
 
 export function deployedText(deployed: DeployedJson, paint: Paint): string {
-  const name = `${deployed.app}${deployed.alias === "production" ? "" : ` (${deployed.alias})`}`;
+  const name = `${deployed.app}${deployed.alias === productionAlias ? "" : ` (${deployed.alias})`}`;
   return `${paint("bold", name)} ${shortId(deployed.deployment)}, number ${deployed.number}`;
 }
 

@@ -2,9 +2,8 @@
 import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
+import { appNameFrom } from "../build/app-source.ts";
 import { AloftError } from "../contract/errors.ts";
-import { limits } from "../contract/limits.ts";
-import { isAppName } from "../contract/names.ts";
 import { nearestWord } from "../lib/edit-distance.ts";
 import type { Context } from "./command.ts";
 import { templates } from "./templates.ts";
@@ -14,7 +13,7 @@ export async function run({ words, flags, json, terminal, folder }: Context): Pr
   const target = resolve(folder, words[0] ?? ".");
   const templateName = flags.text("template") ?? "http";
   const template = findTemplate(templateName);
-  const app = nameFor(basename(target));
+  const app = appNameFrom(basename(target));
   const files = filesOf(template, app, basename(target));
 
   const existing = Object.keys(files).filter((file) => existsSync(join(target, file)));
@@ -50,14 +49,6 @@ function findTemplate(name: string): Template {
   throw new AloftError("USAGE", `there is no template "${name}"; there are ${names.join(", ")}`, {
     hint: meant === null ? undefined : `did you mean --template ${meant}?`,
   });
-}
-
-/** The folder's own name when it is one for an app, else what of it can be. */
-function nameFor(folderName: string): string {
-  if (isAppName(folderName)) return folderName;
-  const letters = folderName.toLowerCase().replace(/[^a-z0-9]+/g, "-");
-  const name = letters.slice(0, limits.appNameChars).replace(/^-+|-+$/g, "");
-  return isAppName(name) ? name : "app";
 }
 
 function filesOf(template: Template, app: string, folderName: string): Record<string, string> {

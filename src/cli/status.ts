@@ -1,5 +1,6 @@
 /** `aloft status` */
 import type { StatusJson } from "../contract/api.ts";
+import { productionAlias } from "../contract/names.ts";
 import { formatBytes } from "../lib/sizes.ts";
 import type { Context } from "./command.ts";
 import { formatMoment, shortId } from "./formatting.ts";
@@ -32,7 +33,7 @@ function printStatus(status: StatusJson, terminal: Terminal): void {
 
   terminal.print("");
   const rows = status.groups.map((group) => [
-    `${group.app}${group.alias === "production" ? "" : `@${group.alias}`}`,
+    `${group.app}${group.alias === productionAlias ? "" : `@${group.alias}`}`,
     group.group,
     shortId(group.deploymentId),
     `${group.ready}/${group.instances}`,

@@ -1,5 +1,6 @@
 /** When a command names an app or a function that is not there, asks the server what is, and says the nearest. */
 import { AloftError } from "../contract/errors.ts";
+import { productionAlias } from "../contract/names.ts";
 import { nearestWord } from "../lib/edit-distance.ts";
 import type { ControlClient } from "./client.ts";
 
@@ -44,7 +45,7 @@ async function namesInstead(
     return { asked: asked.app, names, what: "apps on this server", prefix: "" };
   }
   if (error.code === "FUNCTION_NOT_FOUND" && asked.function) {
-    const functions = await client.listFunctions(asked.app, asked.alias ?? "production");
+    const functions = await client.listFunctions(asked.app, asked.alias ?? productionAlias);
     return {
       asked: asked.function,
       names: functions.map(({ name }) => name),

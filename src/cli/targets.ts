@@ -1,10 +1,8 @@
 /** Words and flags that several commands share: `APP/FUNCTION`, `--alias`, `--since 10m`, `--limit`. */
 import { AloftError } from "../contract/errors.ts";
-import { assertAliasName, assertAppName, assertFunctionName } from "../contract/names.ts";
+import { assertAliasName, assertAppName, assertFunctionName, productionAlias } from "../contract/names.ts";
 import { parseDurationMs } from "../lib/durations.ts";
 import type { Flags } from "./arguments.ts";
-
-export const productionAlias = "production";
 
 export function aliasOf(flags: Flags): string {
   const alias = flags.text("alias") ?? productionAlias;
