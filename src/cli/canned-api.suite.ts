@@ -83,6 +83,8 @@ export function problem(code: ErrorCode, message: string, detail: Record<string,
 
 export interface RunOptions {
   readonly stdin?: string;
+  /** Whether the streams pass for a terminal. */
+  readonly isTTY?: boolean;
 }
 
 export interface Ran {
@@ -91,8 +93,12 @@ export interface Ran {
   readonly err: string;
 }
 
-export async function runCommandLine(line: readonly string[], { stdin = "" }: RunOptions = {}): Promise<Ran> {
-  const streams = { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() };
+export async function runCommandLine(
+  line: readonly string[],
+  { stdin = "", isTTY = false }: RunOptions = {},
+): Promise<Ran> {
+  const open = () => Object.assign(new PassThrough(), { isTTY });
+  const streams = { stdin: open(), stdout: open(), stderr: open() };
   streams.stdin.end(stdin);
   const out = buffer(streams.stdout);
   const err = buffer(streams.stderr);

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { bundleApp } from "../build/bundle.ts";
 import type { AppJson, FunctionJson } from "../contract/api.ts";
 import { functionLimits } from "../contract/limits.ts";
 import type { InvocationRecord, LogLine } from "../contract/observing.ts";
@@ -272,6 +273,25 @@ test("variables are set from the line, a file or stdin, and removed", async () =
   assert.equal(api.requests[1]?.path, "/v1/apps/shop/variables?alias=preview-x");
 });
 
+test("on a terminal delete asks, and a secret is asked for without showing it", async () => {
+  await using api = await CannedApi.open({
+    "DELETE /v1/apps/shop": { body: { deleted: true } },
+    "PATCH /v1/apps/shop/variables": { body: { variables: [] } },
+  });
+  const no = await api.run(["delete", "shop"], { stdin: "n\n", isTTY: true });
+  assert.equal(no.code, 1);
+  assert.match(no.err, /delete shop with all its deployments and variables on http.*\? \[y\/N\] /);
+  assert.equal(api.requests.length, 0);
+  const yes = await api.run(["delete", "shop"], { stdin: "y\n", isTTY: true });
+  assert.deepEqual([yes.code, yes.out], [0, "deleted shop\n"]);
+
+  const set = await api.run(["env", "set", "shop", "SECRET"], { stdin: "s3cret\n", isTTY: true });
+  assert.equal(set.code, 0);
+  assert.match(set.err, /value of SECRET \(not shown\): /);
+  assert.ok(!(set.out + set.err).includes("s3cret"));
+  assert.deepEqual(JSON.parse(api.requests[1]?.body.toString() ?? "").set, { SECRET: "s3cret" });
+});
+
 test("delete goes ahead with --yes", async () => {
   await using api = await CannedApi.open({ "DELETE /v1/apps/shop": { body: { deleted: true } } });
   assert.deepEqual(await api.run(["delete", "shop", "--yes"]), { code: 0, out: "deleted shop\n", err: "" });
@@ -302,16 +322,29 @@ test("init writes an app, and never over what is there", async () => {
   for (const template of ["http", "fetch", "hono", "lambda"]) {
     assert.equal((await runCommandLine(["init", join(folder, template), "--template", template])).code, 0, template);
   }
-  await writeFile(join(folder, "http", ".gitignore"), "dist/\n");
+  // The others need nothing installed.
+  for (const template of ["http", "fetch", "lambda"]) {
+    const { name, files } = await bundleApp({ dir: join(folder, template) });
+    assert.equal(name, template);
+    assert.ok(
+      files.some(({ path }) => path === "index.mjs"),
+      template,
+    );
+  }
   const { code, out } = await runCommandLine(["init", target, "--json"]);
   assert.equal(code, 0);
   assert.deepEqual(JSON.parse(out).files, ["index.ts", "package.json", "aloft.json"]);
   assert.match(await readFile(join(target, "aloft.json"), "utf8"), /"name": "my-shop"/);
   assert.equal(await readFile(join(target, ".gitignore"), "utf8"), "node_modules/\n.aloft/\n.env\n");
+  await rm(join(target, "package.json"));
+  await mkdir(join(folder, "kept"));
+  await writeFile(join(folder, "kept", ".gitignore"), "dist/\n.env");
+  await runCommandLine(["init", join(folder, "kept")]);
+  assert.equal(await readFile(join(folder, "kept", ".gitignore"), "utf8"), "dist/\n.env\nnode_modules/\n.aloft/\n");
 
   await writeFile(join(target, "index.ts"), "mine");
   const again = await runCommandLine(["init", target]);
   assert.equal(again.code, 2);
-  assert.match(again.err, /already has index\.ts, package\.json, aloft\.json, and nothing is overwritten/);
+  assert.match(again.err, /already has index\.ts, aloft\.json, and nothing is overwritten/);
   assert.equal(await readFile(join(target, "index.ts"), "utf8"), "mine");
 });
