@@ -1,0 +1,158 @@
+/**
+ * Builds an app again whenever something it is made of changes, for `aloft dev`. The bundler keeps what it has parsed,
+ * so a rebuild takes some milliseconds. Whoever listens hears only of what is new to it: another content, or an error.
+ */
+import { stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { AloftError, asAloftError } from "../contract/errors.ts";
+import { readAppSource } from "./app-source.ts";
+import type { AppSource } from "./app-source.ts";
+import { assembleBundle, importRulesOf } from "./bundle.ts";
+import type { Bundle } from "./bundle.ts";
+import type { HashCache } from "./bundled-file.ts";
+import { openCodeBundler } from "./code-bundler.ts";
+import type { CodeBundler } from "./code-bundler.ts";
+import { FolderWatcher } from "./folder-watcher.ts";
+import type { ImportRules } from "./imports.ts";
+
+export type { Bundle } from "./bundle.ts";
+
+export interface WatchOptions {
+  /** The folder of the app, or its only file. */
+  readonly dir: string;
+  readonly onBuild: (bundle: Bundle) => void;
+  readonly onError: (error: AloftError) => void;
+  readonly onWarning?: (warning: string) => void;
+}
+
+export interface AppWatch {
+  /** Nothing is called any more once it resolves. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Editors write a file in several steps, and a save of many files is many events. */
+const quietMs = 15;
+
+const codeOrConfig = /\.(?:[cm]?[jt]sx?|json|jsonc|txt|md|html|sql|csv|css|wasm|bin|node)$/;
+
+/** Package managers write these when they are done. */
+const packageFile = /^(?:package\.json|package-lock\.json|pnpm-lock\.yaml|yarn\.lock|bun\.lock)$/;
+
+/** The first build has been delivered, or has failed and was delivered as an error, when it resolves. */
+export async function watchApp(options: WatchOptions): Promise<AppWatch> {
+  const watched = new WatchedApp(options);
+  await watched.start();
+  return watched;
+}
+
+class WatchedApp implements AppWatch {
+  readonly #options: WatchOptions;
+  readonly #watcher: FolderWatcher;
+  readonly #hashes: HashCache = new Map();
+  /** Names of files that count although their ending does not say so. */
+  #known = new Set<string>();
+  /** `aloft.json` names further files, by patterns that a new one may match. */
+  #takesAll = false;
+  /** What is known of installed packages may be old. */
+  #mustReopen = false;
+  /** What the open bundler was opened for. */
+  #opened: { readonly key: string; readonly bundler: CodeBundler; readonly rules: ImportRules } | null = null;
+  #delivered = "";
+  #timer: NodeJS.Timeout | null = null;
+  #building: Promise<void> | null = null;
+  #isStale = false;
+  #closed = false;
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    this.#watcher = new FolderWatcher((path) => this.#changed(path));
+  }
+
+  async start(): Promise<void> {
+    // Before the first build: what changes while it runs is not lost.
+    const { dir } = this.#options;
+    const isFile = (await stat(dir).catch(() => null))?.isFile() === true;
+    // A watch of the file itself would end when an editor puts a new one in its place.
+    if (isFile) this.#watcher.watchFolder(dirname(dir));
+    else await this.#watcher.watchTree(dir);
+    this.#build();
+    await this.#building;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#watcher.close();
+    await this.#building;
+    await this.#opened?.bundler.close();
+    this.#opened = null;
+  }
+
+  #changed(path: string): void {
+    const isPackageFile = packageFile.test(basename(path));
+    if (this.#closed || !(this.#takesAll || codeOrConfig.test(path) || this.#known.has(path) || isPackageFile)) return;
+    if (isPackageFile) this.#mustReopen = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#build(), quietMs);
+  }
+
+  /** One build at a time; a change during one means another after it. */
+  #build(): void {
+    this.#isStale = true;
+    this.#building ??= this.#buildUntilFresh().finally(() => (this.#building = null));
+  }
+
+  async #buildUntilFresh(): Promise<void> {
+    while (this.#isStale && !this.#closed) {
+      this.#isStale = false;
+      try {
+        this.#deliver(await this.#buildOnce());
+      } catch (thrown) {
+        // The next save may be the end of an `npm install`.
+        this.#mustReopen = true;
+        this.#deliver(asAloftError(thrown));
+      }
+    }
+  }
+
+  async #buildOnce(): Promise<Bundle> {
+    const source = await readAppSource(this.#options.dir);
+    this.#takesAll = source.config.files.length > 0;
+    const { bundler, rules } = await this.#bundlerFor(source);
+    const code = await bundler.build();
+    const bundle = await assembleBundle(source, code, rules, this.#hashes);
+    this.#known = new Set([...code.inputs, ...bundle.files.map(({ path }) => `${source.dir}/${path}`)]);
+    // Sources outside of the folder, such as a package of the same repository.
+    for (const folder of new Set(code.inputs.map((path) => dirname(path)))) {
+      if (!folder.includes("node_modules")) this.#watcher.watchFolder(folder);
+    }
+    return bundle;
+  }
+
+  async #bundlerFor(source: AppSource): Promise<{ readonly bundler: CodeBundler; readonly rules: ImportRules }> {
+    const key = JSON.stringify([source.dir, source.entry, source.config.external]);
+    if (this.#opened?.key === key && !this.#mustReopen) return this.#opened;
+    this.#mustReopen = false;
+    await this.#opened?.bundler.close();
+    this.#opened = null;
+    const rules = importRulesOf(source, this.#options.onWarning ?? (() => {}));
+    this.#opened = { key, rules, bundler: await openCodeBundler(source.entry, rules) };
+    return this.#opened;
+  }
+
+  #deliver(result: Bundle | AloftError): void {
+    if (this.#closed) return;
+    const mark = markOf(result);
+    if (mark === this.#delivered) return;
+    this.#delivered = mark;
+    if (result instanceof AloftError) this.#options.onError(result);
+    else this.#options.onBuild(result);
+  }
+}
+
+/** Equal for results that tell the listener nothing new. */
+function markOf(result: Bundle | AloftError): string {
+  if (result instanceof AloftError) return `${result.code} ${result.message}`;
+  const { name, entry, configText, files } = result;
+  return JSON.stringify([name, entry, configText, files.map(({ path, hash }) => [path, hash])]);
+}
