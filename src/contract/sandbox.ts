@@ -32,6 +32,11 @@ export interface SandboxProcess {
   readonly exited: Promise<SandboxExit>;
   /** Private resident bytes now, without the pages of programs and libraries shared with others; null when it has ended. */
   memoryBytes(): number | null;
+  /**
+   * `background`: runs on processor time that nobody else wants, until it is `normal` again. Without effect where the host
+   * does not let that be taken back.
+   */
+  setPriority(priority: "background" | "normal"): void;
   /** At once and for good, with everything it started. Idempotent. */
   kill(): void;
 }

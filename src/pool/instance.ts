@@ -149,6 +149,11 @@ export class Instance implements ExchangeLink {
     return this.state === "ready" && !this.isBlocked;
   }
 
+  /** While it starts ahead of need it may take no processor time from what runs. */
+  setPriority(priority: "background" | "normal"): void {
+    this.#sandbox.setPriority(priority);
+  }
+
   assign(assign: Assign): void {
     this.state = "assigned";
     this.assignedAtMs = this.#now();

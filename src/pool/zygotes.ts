@@ -89,6 +89,7 @@ export class Zygotes implements InstanceOwner {
       const [taken] = waiting.splice(at, 1);
       if (taken !== undefined) {
         taken.owner = owner;
+        if (taken.state === "starting") taken.setPriority("normal");
         return taken;
       }
     }
@@ -112,6 +113,7 @@ export class Zygotes implements InstanceOwner {
 
   instanceHello(instance: Instance): void {
     this.#failures = 0;
+    instance.setPriority("normal");
     instance.measureMemory();
     this.#changed();
     this.#schedule(quietMs);
@@ -181,7 +183,9 @@ export class Zygotes implements InstanceOwner {
 
   #startOne(memoryClass: MemoryClass): void {
     try {
-      memoryClass.waiting.push(this.spawn(memoryClass.memoryMiB, this, null));
+      const started = this.spawn(memoryClass.memoryMiB, this, null);
+      started.setPriority("background");
+      memoryClass.waiting.push(started);
     } catch (error) {
       this.#failures += 1;
       this.#retryAtMs = this.#now() + crashBackoffMs(this.#failures);

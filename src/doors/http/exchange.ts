@@ -60,6 +60,7 @@ export class HttpExchange implements Exchange {
   #bodyBytes = 0;
   #isUploading = false;
   #ungrantedBytes = 0;
+  #isWaitingForClient = false;
   #status = 0;
   #isRecorded = false;
 
@@ -121,6 +122,14 @@ export class HttpExchange implements Exchange {
     if (chunk.length === 0) return;
     this.#ungrantedBytes += chunk.length;
     if (this.#res.write(chunk)) this.#grant();
+    else if (!this.#isWaitingForClient) {
+      this.#isWaitingForClient = true;
+      this.#res.once("drain", () => {
+        this.#isWaitingForClient = false;
+        this.#touch("idle");
+        this.#grant();
+      });
+    }
   }
 
   bodyRoom(bytes: number): void {
@@ -160,12 +169,6 @@ export class HttpExchange implements Exchange {
     if (this.#link === null) this.isSettled = true;
     else this.#link.cancel(this);
     this.#record(error);
-  }
-
-  /** The client takes bytes again. */
-  drained(): void {
-    this.#touch("idle");
-    this.#grant();
   }
 
   // ---

@@ -119,7 +119,6 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
     );
     (res as Answer)[exchangeOf] = exchange;
     res.on("close", onClose);
-    res.on("drain", onDrain);
     if (scan.contentLength <= 0 && !scan.isChunked) {
       dispatching.submit(routed.live, exchange, arrivedAtMs);
     } else if (scan.contentLength > 0 && scan.contentLength <= limits.requestInlineBytes) {
@@ -220,10 +219,6 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
 
 function onClose(this: ServerResponse): void {
   if (!this.writableFinished) (this as Answer)[exchangeOf]?.abandoned();
-}
-
-function onDrain(this: ServerResponse): void {
-  (this as Answer)[exchangeOf]?.drained();
 }
 
 /** The invoke frame's text; `src/wire/messages.ts` names its lines. */

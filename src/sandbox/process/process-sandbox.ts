@@ -9,6 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
+import { setPriority } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { AloftError } from "../../contract/errors.ts";
@@ -21,6 +22,7 @@ export interface ProcessSandboxOptions {
 
 const ownerFile = "owner.json";
 const pageBytes = 4096;
+const backgroundNice = 19;
 
 export function openProcessSandbox(options: ProcessSandboxOptions): Sandbox {
   mkdirSync(options.folder, { recursive: true });
@@ -100,12 +102,29 @@ function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess 
     folder,
     exited,
     memoryBytes: () => (hasEnded ? null : residentBytesOf(pid)),
+    setPriority: (priority) => {
+      if (!hasEnded) setNice(pid, priority === "background" ? backgroundNice : 0);
+    },
     kill: () => {
       if (hasEnded) return;
       killGroup();
       child.kill("SIGKILL");
     },
   };
+}
+
+/**
+ * Of the process, and of the scheduling group that Linux makes for each session (sched_autogroup): within it nice values
+ * count only among its own. Only the superuser can take a nice value back, so nobody else gives one.
+ */
+function setNice(pid: number, nice: number): void {
+  if (process.geteuid?.() !== 0) return;
+  try {
+    setPriority(pid, nice);
+    writeFileSync(`/proc/${pid}/autogroup`, String(nice));
+  } catch {
+    // It has ended, or this kernel groups otherwise.
+  }
 }
 
 function residentBytesOf(pid: number): number | null {
