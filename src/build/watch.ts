@@ -32,13 +32,15 @@ export interface AppWatch {
 
 /** Editors write a file in several steps, and a save of many files is many events. */
 const quietMs = 15;
+/** Where something is written all the time, builds are delivered all the same. */
+const pendingMs = 250;
 
 const codeOrConfig = /\.(?:[cm]?[jt]sx?|json|jsonc|txt|md|html|sql|csv|css|wasm|bin|node)$/;
 
 /** Package managers write these when they are done. */
 const packageFile = /^(?:package\.json|package-lock\.json|pnpm-lock\.yaml|yarn\.lock|bun\.lock)$/;
 
-/** The first build has been delivered, or has failed and was delivered as an error, when it resolves. */
+/** The first build has been made when it resolves, and was delivered unless something has changed meanwhile. */
 export async function watchApp(options: WatchOptions): Promise<AppWatch> {
   const watched = new WatchedApp(options);
   await watched.start();
@@ -58,7 +60,9 @@ class WatchedApp implements AppWatch {
   /** What the open bundler was opened for. */
   #opened: { readonly key: string; readonly bundler: CodeBundler; readonly rules: ImportRules } | null = null;
   #delivered = "";
+  /** Set while there are changes that no build has begun for. */
   #timer: NodeJS.Timeout | null = null;
+  #pendingSinceMs = 0;
   #building: Promise<void> | null = null;
   #isStale = false;
   #closed = false;
@@ -92,8 +96,17 @@ class WatchedApp implements AppWatch {
     const isPackageFile = packageFile.test(basename(path));
     if (this.#closed || !(this.#takesAll || codeOrConfig.test(path) || this.#known.has(path) || isPackageFile)) return;
     if (isPackageFile) this.#mustReopen = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#build(), quietMs);
+    if (this.#timer === null) this.#pendingSinceMs = performance.now();
+    else clearTimeout(this.#timer);
+    const waitMs = this.#isOverdue() ? 0 : quietMs;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#build();
+    }, waitMs);
+  }
+
+  #isOverdue(): boolean {
+    return performance.now() - this.#pendingSinceMs > pendingMs;
   }
 
   /** One build at a time; a change during one means another after it. */
@@ -142,6 +155,8 @@ class WatchedApp implements AppWatch {
 
   #deliver(result: Bundle | AloftError): void {
     if (this.#closed) return;
+    // It may have read a file that was emptied and not yet written again; the next build is about to begin.
+    if (this.#timer !== null && !this.#isOverdue()) return;
     const mark = markOf(result);
     if (mark === this.#delivered) return;
     this.#delivered = mark;
