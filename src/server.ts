@@ -165,7 +165,7 @@ async function open(
     onBug,
   });
   httpBase = await listen(door.server, settings.host, settings.port);
-  closers.push(() => door.close());
+  closers.push(() => door.close(drainMs));
   const tokens = await openTokens(meta, settings.adminToken ?? undefined);
   let adminBase = "";
   const api = createApi({

@@ -28,8 +28,8 @@ export interface HttpDoorOptions {
 
 export interface HttpDoor {
   readonly server: Server;
-  /** No new connections; those that idle are ended, the others when their request is done. */
-  close(): Promise<void>;
+  /** No new connections; those that idle are ended at once, the others when their request is done or the time is up. */
+  close(withinMs: number): Promise<void>;
 }
 
 /** Where an answer's own exchange stands, so that one listener serves all. */
@@ -205,13 +205,15 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
     });
   }
 
-  async function close(): Promise<void> {
+  async function close(withinMs: number): Promise<void> {
     if (sweeper !== null) clearInterval(sweeper);
     sweeper = null;
+    const timer = setTimeout(() => server.closeAllConnections(), withinMs);
     await new Promise<void>((resolve) => {
       server.close(() => resolve());
       server.closeIdleConnections();
     });
+    clearTimeout(timer);
   }
 
   return { server, close };
