@@ -39,7 +39,7 @@ export class AliasMoves {
 
   /** Whatever it throws, the alias is where it was; with DEPLOY_SUPERSEDED the deployment is stored nevertheless. */
   async goLive(move: Move): Promise<void> {
-    const { catalog, lock, running, publish } = this.#parts;
+    const { catalog, lock, publish } = this.#parts;
     const { app, alias } = move;
     if (this.#isSuperseded(move)) return await lock.run(app, () => this.#commit(move));
     let variables = catalog.variables(app, alias);
@@ -95,7 +95,8 @@ export class AliasMoves {
   #abandon(live: LiveDeployment): void {
     const row = this.#parts.catalog.findAlias(live.app, live.alias);
     const variables = this.#parts.catalog.variablesInUse(live.app, live.alias);
-    const serving = row !== null && row.deployment === live.deploymentId && live.revision.endsWith(`/${variables.revision}`);
+    const serving =
+      row !== null && row.deployment === live.deploymentId && live.revision.endsWith(`/${variables.revision}`);
     if (!serving) this.#parts.running.abandon(live);
   }
 

@@ -61,7 +61,10 @@ async function assertWhole(said: ReadonlyMap<string, Said>): Promise<void> {
   for (const [app, { live: acknowledged, deploying, set, setting }] of said) {
     const live = apps.findLive(app, "production");
     const name = live?.manifest.functions[0]?.name ?? "";
-    assert.ok(name === acknowledged || name === deploying, `${app}: ${name} is live, not ${acknowledged} or ${deploying}`);
+    assert.ok(
+      name === acknowledged || name === deploying,
+      `${app}: ${name} is live, not ${acknowledged} or ${deploying}`,
+    );
     const step = live?.variables["STEP"] ?? "";
     assert.ok(step === set || step === setting, `${app}: STEP is ${step}, not ${set} or ${setting}`);
     for (const file of live?.manifest.files ?? []) {
@@ -69,7 +72,9 @@ async function assertWhole(said: ReadonlyMap<string, Said>): Promise<void> {
     }
   }
   await apps.collect();
-  await assertNothingElse(files, deployments, apps.appNames(), (app) => apps.listDeployments(app).map((each) => each.id));
+  await assertNothingElse(files, deployments, apps.appNames(), (app) =>
+    apps.listDeployments(app).map((each) => each.id),
+  );
   await apps.close();
   await meta.close();
   data.close();

@@ -6,7 +6,16 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { limits } from "../contract/limits.ts";
 import { ManualClock } from "../lib/clock.ts";
-import { chunksOf, codeOf, contentHash, deploy, deployRequest, openTestApps, sendDeploy, type Folder } from "./apps.fixture.ts";
+import {
+  chunksOf,
+  codeOf,
+  contentHash,
+  deploy,
+  deployRequest,
+  openTestApps,
+  sendDeploy,
+  type Folder,
+} from "./apps.fixture.ts";
 import { openMemoryMetaStore } from "./meta/memory-meta-store.ts";
 
 const base = await mkdtemp(join(tmpdir(), "aloft-apps-"));
@@ -17,7 +26,8 @@ const open = (clock?: ManualClock) => openTestApps(newFolder(), openMemoryMetaSt
 
 async function contentsIn(files: string): Promise<string[]> {
   const found: string[] = [];
-  for (const name of await readdir(files, { recursive: true })) if (/^..\/[0-9a-f]{64}$/.test(name)) found.push(name.slice(3));
+  for (const name of await readdir(files, { recursive: true }))
+    if (/^..\/[0-9a-f]{64}$/.test(name)) found.push(name.slice(3));
   return found.toSorted();
 }
 
@@ -142,7 +152,9 @@ test("a deploy that changes nothing still makes an earlier one too late", async 
 
 test("numbers are never given twice, however many deploys begin at once", async () => {
   const { apps } = await open();
-  const begun = await Promise.all(Array.from({ length: 10 }, () => apps.beginDeploy("shop", deployRequest(codeOf(["a"])))));
+  const begun = await Promise.all(
+    Array.from({ length: 10 }, () => apps.beginDeploy("shop", deployRequest(codeOf(["a"])))),
+  );
   assert.deepEqual(
     begun.map((each) => each.number).toSorted((a, b) => a - b),
     [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
@@ -156,7 +168,8 @@ test("many apps and many deploys of one app at once all end well", async () => {
     Array.from({ length: 24 }, (_, index) => deploy(apps, `app${index % 8}`, codeOf([`f${index}`]))),
   );
   for (const outcome of outcomes) {
-    if (outcome.status === "rejected") assert.equal(outcome.reason.code, "DEPLOY_SUPERSEDED", String(outcome.reason.stack));
+    if (outcome.status === "rejected")
+      assert.equal(outcome.reason.code, "DEPLOY_SUPERSEDED", String(outcome.reason.stack));
   }
   assert.equal(apps.listApps().length, 8);
   for (const app of apps.appNames()) {
@@ -179,7 +192,10 @@ test("rollback goes to the deployment before, or to the one whose id begins so",
   assert.equal(back.deployment, b.deployment);
   assert.equal(back.number, 4);
   assert.equal(running.live.get("shop/production")?.deploymentId, b.deployment);
-  assert.equal((await apps.rollback("shop", { alias: "production", deployment: a.deployment.slice(0, 12) })).deployment, a.deployment);
+  assert.equal(
+    (await apps.rollback("shop", { alias: "production", deployment: a.deployment.slice(0, 12) })).deployment,
+    a.deployment,
+  );
   assert.equal((await apps.rollback("shop", { alias: "production", deployment: a.deployment })).changed, false);
   assert.equal((await apps.rollback("shop", { alias: "production" })).deployment, b.deployment);
   assert.equal(running.described.length, described);
@@ -269,7 +285,10 @@ test("kept are the last deployments, what an alias names and what runs; the rest
   await apps.collect();
   const kept = [ids[0], ...ids.slice(-limits.deploymentsKept)];
   const listed = apps.listDeployments("shop");
-  assert.deepEqual(listed.map((each) => each.id), kept.toReversed());
+  assert.deepEqual(
+    listed.map((each) => each.id),
+    kept.toReversed(),
+  );
   assert.deepEqual(listed.at(-1)?.aliases, ["old"]);
   assert.deepEqual((await readdir(join(deployments, "shop"))).toSorted(), kept.toSorted());
   assert.equal((await contentsIn(files)).length, kept.length * 2);
@@ -340,7 +359,8 @@ test("a beginning is refused when it is not what it should be", async () => {
     ["shop", { ...good, config: 1 }, "REQUEST_INVALID"],
     ["shop", { ...good, files: [] }, "REQUEST_INVALID"],
   ];
-  for (const [app, body, code] of table) await assert.rejects(apps.beginDeploy(app, body), { code }, JSON.stringify(body));
+  for (const [app, body, code] of table)
+    await assert.rejects(apps.beginDeploy(app, body), { code }, JSON.stringify(body));
   assert.equal(apps.hasApp("shop"), false);
   await apps.close();
 });

@@ -6,7 +6,15 @@
  * that an alias names, that runs or that an open deploy counts on is ever removed.
  */
 import { randomBytes } from "node:crypto";
-import type { AppJson, DeployBegunJson, DeployedJson, DeploymentJson, FunctionJson, RollbackJson, VariableJson } from "../contract/api.ts";
+import type {
+  AppJson,
+  DeployBegunJson,
+  DeployedJson,
+  DeploymentJson,
+  FunctionJson,
+  RollbackJson,
+  VariableJson,
+} from "../contract/api.ts";
 import type { LiveDeployment, Manifest } from "../contract/deployment.ts";
 import { limits } from "../contract/limits.ts";
 import type { Managing, VariableChange } from "../contract/managing.ts";
@@ -179,7 +187,8 @@ export class Apps implements Managing, LiveSource {
   /** Durable: a bare host goes to this app from now on, over restarts too. */
   async setDefaultApp(app: string): Promise<void> {
     assertAppName(app);
-    if (this.defaultApp() !== app) await this.#parts.meta.commit({ checks: [], writes: [{ key: keys.defaultApp, value: app }] });
+    if (this.defaultApp() !== app)
+      await this.#parts.meta.commit({ checks: [], writes: [{ key: keys.defaultApp, value: app }] });
   }
 
   listFunctions(app: string, alias: string): readonly FunctionJson[] {

@@ -32,7 +32,8 @@ export class Collector {
     const { catalog, content, folders, deploys } = this.#parts;
     deploys.expire();
     for (const app of catalog.appNames()) {
-      if (catalog.deployments(app).length > limits.deploymentsKept) await this.#parts.lock.run(app, () => this.#dropOldRows(app));
+      if (catalog.deployments(app).length > limits.deploymentsKept)
+        await this.#parts.lock.run(app, () => this.#dropOldRows(app));
     }
     for (const { app, id } of await folders.list()) this.#lingering.add(`${app}/${id}`);
     await this.#removeLingering();
@@ -72,7 +73,11 @@ export class Collector {
     const stillHeld = this.#hashesOf(kept);
     const free = [...this.#hashesOf(old)].filter((hash) => !stillHeld.has(hash));
     await meta.commit({ checks: [], writes: deletions(app, old, free) });
-    await this.removeBytes(app, old.map((row) => row.name), free);
+    await this.removeBytes(
+      app,
+      old.map((row) => row.name),
+      free,
+    );
   }
 
   async #removeLingering(): Promise<void> {

@@ -49,7 +49,9 @@ test("bytes that are not the ones announced leave nothing behind", async () => {
     yield Buffer.from("hel");
     throw new Error("the connection broke");
   }
-  await assert.rejects(store.receive(broken(), { hash: hashOf("hello"), bytes: 5 }), { message: "the connection broke" });
+  await assert.rejects(store.receive(broken(), { hash: hashOf("hello"), bytes: 5 }), {
+    message: "the connection broke",
+  });
   assert.equal(await store.findSize(hashOf("hello")), null);
   assert.deepEqual(await readdir(join(folder, ".incoming")), []);
 });

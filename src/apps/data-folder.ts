@@ -13,7 +13,7 @@
  * whatever way that ended. A file that merely names a process would outlive a crash.
  */
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AloftError } from "../contract/errors.ts";
@@ -89,7 +89,8 @@ function lockError(error: unknown, root: string, pidFile: string): unknown {
   const code = error instanceof Error && "errcode" in error ? error.errcode : undefined;
   if (code === sqliteBusy) {
     const pid = readPid(pidFile);
-    return new AloftError("DATA_LOCKED", `${root} is in use by another server${pid === null ? "" : ` (process ${pid})`}`, {
+    const holder = pid === null ? "another server" : `another server (process ${pid})`;
+    return new AloftError("DATA_LOCKED", `${root} is in use by ${holder}`, {
       hint: "stop the other server, or give this one a folder of its own with --data",
     });
   }

@@ -172,7 +172,10 @@ export class Deploying {
       const size = catalog.holds(deploy.app, hash) ? await content.findSize(hash) : null;
       if (size === null) missing.push(hash);
       else if (size !== bytes) {
-        throw new AloftError("FILE_HASH_MISMATCH", `the content ${hash} has ${size} bytes and was listed with ${bytes}`);
+        throw new AloftError(
+          "FILE_HASH_MISMATCH",
+          `the content ${hash} has ${size} bytes and was listed with ${bytes}`,
+        );
       }
     });
     if (missing.length === 0) return;
@@ -208,7 +211,9 @@ export class Deploying {
     const { catalog } = this.#parts;
     const { deployment, history } = catalog.getAlias(app, alias);
     if (prefix === undefined) {
-      const before = history.find((move) => move.deployment !== deployment && catalog.findDeployment(app, move.deployment));
+      const before = history.find(
+        (move) => move.deployment !== deployment && catalog.findDeployment(app, move.deployment),
+      );
       if (before !== undefined) return before.deployment;
       throw new AloftError("NOTHING_TO_ROLL_BACK", `${alias} of "${app}" has no earlier deployment`, {
         hint: `see what there is with: aloft deployments ${app}`,
@@ -217,7 +222,8 @@ export class Deploying {
     const ids = catalog.deployments(app).map((row) => row.name);
     const found = ids.filter((id) => id.startsWith(prefix));
     if (found.length === 1 && found[0] !== undefined && prefix !== "") return found[0];
-    const message = found.length === 0 ? `"${app}" has no deployment "${prefix}"` : `"${prefix}" begins ${found.length} deployments`;
+    const message =
+      found.length === 0 ? `"${app}" has no deployment "${prefix}"` : `"${prefix}" begins ${found.length} deployments`;
     throw new AloftError("DEPLOYMENT_NOT_FOUND", message, { hint: `see what there is with: aloft deployments ${app}` });
   }
 

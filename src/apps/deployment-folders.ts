@@ -137,7 +137,8 @@ export class DeploymentFolders {
 function foldersOf(files: readonly DeploymentFile[]): readonly string[] {
   const folders = new Set<string>();
   for (const { path } of files) {
-    for (let slash = path.indexOf("/"); slash >= 0; slash = path.indexOf("/", slash + 1)) folders.add(path.slice(0, slash));
+    for (let slash = path.indexOf("/"); slash >= 0; slash = path.indexOf("/", slash + 1))
+      folders.add(path.slice(0, slash));
   }
   return [...folders].toSorted();
 }

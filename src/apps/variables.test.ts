@@ -19,8 +19,17 @@ test("a change is prepared and published for what is live, and only its names ar
   await deploy(apps, "shop", codeOf(["a"]));
   const before = apps.findLive("shop", "production")?.revision;
   const names = await apps.changeVariables("shop", "production", set({ B: "2", A: "1" }));
-  assert.deepEqual(names.map((each) => Object.keys(each)), [["name", "updatedAt"], ["name", "updatedAt"]]);
-  assert.deepEqual(names.map((each) => each.name), ["A", "B"]);
+  assert.deepEqual(
+    names.map((each) => Object.keys(each)),
+    [
+      ["name", "updatedAt"],
+      ["name", "updatedAt"],
+    ],
+  );
+  assert.deepEqual(
+    names.map((each) => each.name),
+    ["A", "B"],
+  );
   assert.deepEqual(running.live.get("shop/production")?.variables, { A: "1", B: "2" });
   assert.notEqual(apps.findLive("shop", "production")?.revision, before);
   await apps.changeVariables("shop", "production", set({}, ["A", "NEVER"]));
@@ -74,7 +83,9 @@ test("a change that the code cannot start with is kept for the next deploy while
 test("after a failed change the next one that works is rolled", async () => {
   const { apps, running } = await open();
   await deploy(apps, "shop", codeOf(["a"], { breaksWith: "MODE=bad" }));
-  await assert.rejects(apps.changeVariables("shop", "production", set({ MODE: "bad" })), { code: "FUNCTION_START_FAILED" });
+  await assert.rejects(apps.changeVariables("shop", "production", set({ MODE: "bad" })), {
+    code: "FUNCTION_START_FAILED",
+  });
   await apps.changeVariables("shop", "production", set({ MODE: "good" }));
   assert.deepEqual(running.live.get("shop/production")?.variables, { MODE: "good" });
   await apps.close();
@@ -91,7 +102,10 @@ test("a deploy that was imported with values that changed meanwhile is imported 
   };
   await apps.finishDeploy("shop", number);
   assert.deepEqual(running.live.get("shop/production")?.variables, { A: "late" });
-  assert.deepEqual(running.prepared.map((live) => live.variables), [{}, { A: "late" }]);
+  assert.deepEqual(
+    running.prepared.map((live) => live.variables),
+    [{}, { A: "late" }],
+  );
   await apps.close();
 });
 
@@ -119,8 +133,16 @@ test("names and sizes are held to their limits", async () => {
     [{ A: "1" }, ["A"], "REQUEST_INVALID"],
     [{ A: "a\0b" }, [], "REQUEST_INVALID"],
     [{ A: "x".repeat(limits.variableBytes + 1) }, [], "REQUEST_INVALID"],
-    [Object.fromEntries(Array.from({ length: limits.variables + 1 }, (_, index) => [`V${index}`, ""])), [], "REQUEST_INVALID"],
-    [Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`V${index}`, "x".repeat(60_000)])), [], "REQUEST_INVALID"],
+    [
+      Object.fromEntries(Array.from({ length: limits.variables + 1 }, (_, index) => [`V${index}`, ""])),
+      [],
+      "REQUEST_INVALID",
+    ],
+    [
+      Object.fromEntries(Array.from({ length: 9 }, (_, index) => [`V${index}`, "x".repeat(60_000)])),
+      [],
+      "REQUEST_INVALID",
+    ],
   ];
   for (const [variables, unset, code] of table) {
     await assert.rejects(apps.changeVariables("shop", "production", set(variables, unset)), { code });

@@ -48,7 +48,8 @@ export class Variables {
     const after: VariablesRow = same ? before : { revision: newId(), variables };
 
     const aliasRow = catalog.findAlias(app, alias);
-    const live = aliasRow === null ? null : { id: aliasRow.deployment, manifest: this.#manifestOf(app, aliasRow.deployment) };
+    const live =
+      aliasRow === null ? null : { id: aliasRow.deployment, manifest: this.#manifestOf(app, aliasRow.deployment) };
     if (live !== null) assertRequiredVariables(app, alias, live.manifest, after);
     const appRow: AppRow = catalog.findApp(app) ?? { createdAtMs: clock.nowMs(), domains: [] };
     await meta.commit({
@@ -125,13 +126,15 @@ function assertChange({ set, unset }: VariableChange): void {
   for (const [name, value] of Object.entries(set)) {
     if (value.includes("\0")) throw new AloftError("REQUEST_INVALID", `the value of ${name} holds a zero byte`);
     const bytes = Buffer.byteLength(value);
-    if (bytes > limits.variableBytes) throw tooLarge(`the value of ${name} has ${bytes} bytes, allowed are ${limits.variableBytes}`);
+    if (bytes > limits.variableBytes)
+      throw tooLarge(`the value of ${name} has ${bytes} bytes, allowed are ${limits.variableBytes}`);
   }
 }
 
 function assertSizes(variables: VariablesRow["variables"]): void {
   const entries = Object.entries(variables);
-  if (entries.length > limits.variables) throw tooLarge(`${entries.length} variables are more than the ${limits.variables} allowed`);
+  if (entries.length > limits.variables)
+    throw tooLarge(`${entries.length} variables are more than the ${limits.variables} allowed`);
   const bytes = entries.reduce((sum, [name, { value }]) => sum + name.length + Buffer.byteLength(value), 0);
   if (bytes > limits.variablesBytes) {
     throw tooLarge(`the variables have ${bytes} bytes together, allowed are ${limits.variablesBytes}`);

@@ -155,15 +155,21 @@ test("after kill -9 every acknowledged commit is there, and none by half", async
 
 const noPrlimit = spawnSync("prlimit", ["--version"]).status === 0 ? false : "prlimit is not installed";
 
-test("a full disk refuses the commit, keeps the others, and is over when there is room again", { skip: noPrlimit }, async () => {
-  const file = newFile();
-  const ran = spawnSync("prlimit", ["--fsize=100000:unlimited", process.execPath, child, file, "fill"], { encoding: "utf8" });
-  assert.equal(ran.stderr, "");
-  const lines = ran.stdout.trim().split("\n");
-  assert.deepEqual(lines.slice(0, 2), ["refused DISK_FULL", "kept true"]);
-  const acknowledged = Number(lines[2]?.split(" ")[1]);
-  const store = await openFileMetaStore({ file });
-  assert.equal(store.list("k/").length, acknowledged);
-  assert.equal(store.get(`k/${acknowledged - 1}`), "later");
-  await store.close();
-});
+test(
+  "a full disk refuses the commit, keeps the others, and is over when there is room again",
+  { skip: noPrlimit },
+  async () => {
+    const file = newFile();
+    const ran = spawnSync("prlimit", ["--fsize=100000:unlimited", process.execPath, child, file, "fill"], {
+      encoding: "utf8",
+    });
+    assert.equal(ran.stderr, "");
+    const lines = ran.stdout.trim().split("\n");
+    assert.deepEqual(lines.slice(0, 2), ["refused DISK_FULL", "kept true"]);
+    const acknowledged = Number(lines[2]?.split(" ")[1]);
+    const store = await openFileMetaStore({ file });
+    assert.equal(store.list("k/").length, acknowledged);
+    assert.equal(store.get(`k/${acknowledged - 1}`), "later");
+    await store.close();
+  },
+);
