@@ -18,6 +18,8 @@ export interface Connection {
   isClear(): boolean;
   /** Calls back once as soon as `isClear()` holds again. */
   onceClear(callback: () => void): void;
+  /** While muted, what is written is thrown away: for the rehearsal before the first real frame. */
+  mute(isMuted: boolean): void;
   destroy(): void;
 }
 
@@ -26,6 +28,7 @@ export function openConnection(onFrame: OnFrame, onRead: () => void, onEnd: () =
   const reader = new FrameReader(onFrame);
   let pendingWrites = 0;
   let waiting: (() => void)[] = [];
+  let isMuted = false;
 
   const socket = new Socket({
     fd: descriptor,
@@ -54,6 +57,10 @@ export function openConnection(onFrame: OnFrame, onRead: () => void, onEnd: () =
   }
 
   function send(bytes: Buffer, sent: () => void): void {
+    if (isMuted) {
+      sent();
+      return;
+    }
     let taken = 0;
     if (pendingWrites === 0) {
       taken = writeNow(bytes);
@@ -72,6 +79,9 @@ export function openConnection(onFrame: OnFrame, onRead: () => void, onEnd: () =
     onceClear(callback) {
       if (pendingWrites === 0) callback();
       else waiting.push(callback);
+    },
+    mute(on) {
+      isMuted = on;
     },
     destroy: () => socket.destroy(),
   };

@@ -22,14 +22,10 @@ export function loadRegistration(registration: Registration): LoadedFunction {
     };
   }
   const fetch = throughFramework(registration, registration.server);
-  if (registration.signature === "http") {
-    const call = async (input: unknown, context: Context): Promise<unknown> =>
-      await valueOfResponse(await fetch(requestWithValue(input, context), context));
-    return { ...base, style: "ff-http", fetch, call };
-  }
+  const style = registration.signature === "http" ? "ff-http" : "ff-cloudevent";
   const call = async (input: unknown, context: Context): Promise<unknown> =>
     await valueOfResponse(await fetch(requestWithValue(input, context), context));
-  return { ...base, style: "ff-cloudevent", fetch, call };
+  return { ...base, style, fetch, call };
 }
 
 /** Errors of handlers, for the invocation in whose flow they were thrown. */

@@ -2,6 +2,10 @@
  * The program that runs inside a sandbox. It starts ahead of need: by the time it says hello, everything that the first
  * request would otherwise wait for (web classes, module loader, the path through this runtime) has been used once.
  */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { installRequest, LightRequest } from "./request.ts";
 import { installResponse } from "./response.ts";
 import { Runtime } from "./runtime.ts";
@@ -11,6 +15,8 @@ async function main(): Promise<void> {
   installResponse();
   const runtime = new Runtime();
   await touchWebClasses();
+  await touchModuleLoader();
+  await runtime.rehearse();
   runtime.hello();
 }
 
@@ -27,8 +33,15 @@ async function touchWebClasses(): Promise<void> {
   // A data URL never leaves the process, and loads all of fetch.
   await (await fetch("data:,touched")).text();
   void crypto.randomUUID();
-  const emptyModule = "data:text/javascript,export default 1";
-  await import(emptyModule);
+}
+
+/** A module from a file takes other steps than one from memory: this is the way the deployment will come. */
+async function touchModuleLoader(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "aloft-"));
+  const file = join(folder, "index.mjs");
+  await writeFile(file, "export default 1;\n");
+  await import(pathToFileURL(file).href);
+  await rm(folder, { recursive: true, force: true });
 }
 
 void main();

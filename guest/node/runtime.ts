@@ -17,8 +17,11 @@ import {
   type ReplyMessage,
   readInvoke,
   writeHeadText,
+  writeInvoke,
   writePong,
 } from "../../src/wire/messages.ts";
+import { FrameReader } from "../../src/wire/reader.ts";
+import { FrameWriter } from "../../src/wire/writer.ts";
 import { failureOf, sendResponse } from "./answer.ts";
 import { BodySource } from "./body.ts";
 import { type Connection, openConnection } from "./connection.ts";
@@ -66,6 +69,37 @@ export class Runtime {
     const hello: Hello = { protocol: protocolVersion, runtime: `node ${process.version}` };
     this.#connection.writer.json(FrameType.hello, 0, hello);
     this.#connection.writer.flush();
+  }
+
+  /**
+   * Runs made-up invocations through everything that a real one passes, unheard: code that has run once is compiled, and
+   * the first request does not wait for that.
+   */
+  async rehearse(): Promise<void> {
+    const { writer } = this.#connection;
+    this.#connection.mute(true);
+    this.#functions = [rehearsal];
+    const textOf = (method: string): string =>
+      ["id", "trace", "1", method, "http://localhost", "/", "127.0.0.1", "", "content-type", "text/plain"].join("\n");
+    const frames: Buffer[] = [];
+    const script = new FrameWriter((bytes, sent) => {
+      frames.push(Buffer.from(bytes));
+      sent();
+    });
+    const reader = new FrameReader(this.#onFrame);
+    for (let stream = 1; stream <= rehearsals; stream += 1) {
+      const [method, body] = stream % 2 === 0 ? ["GET", null] : ["POST", Buffer.from("{}")];
+      writeInvoke(script, stream, Flag.end, InvokeKind.http, 0, 1000, textOf(method), body);
+    }
+    writeInvoke(script, rehearsals + 1, Flag.end, InvokeKind.call, 0, 1000, textOf("POST"), Buffer.from("{}"));
+    script.u32(FrameType.ping, 0, 1);
+    script.flush();
+    for (const bytes of frames) reader.push(bytes);
+    this.#onRead();
+    while (this.#invocations.size > 0) await new Promise((resolve) => setImmediate(resolve));
+    writer.flush();
+    this.#functions = [];
+    this.#connection.mute(false);
   }
 
   readonly #onFrame = (type: number, flags: number, stream: number, bytes: Buffer, start: number, end: number): void => {
@@ -408,6 +442,22 @@ export class Runtime {
     };
   }
 }
+
+const rehearsals = 4;
+
+const rehearsal: LoadedFunction = {
+  name: "rehearsal",
+  style: "fetch",
+  triggers: [],
+  limits: {},
+  async fetch(request) {
+    const url = new URL(request.url);
+    if (request.method === "GET") return new Response(url.pathname, { headers: { "content-type": "text/plain" } });
+    const type = request.headers.get("content-type");
+    return Response.json({ body: await request.json(), type });
+  },
+  call: (input) => input,
+};
 
 const callHead = "content-type\napplication/json";
 
