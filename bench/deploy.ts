@@ -10,7 +10,7 @@ import { AloftServer } from "./aloft/server.ts";
 import { Visitors } from "./deploy-visitors.ts";
 import { Connection, type Target } from "./lib/client.ts";
 import { type Report, formatMs, formatRate } from "./lib/report.ts";
-import { percentile, spreadOf } from "./lib/stats.ts";
+import { median, spreadOf } from "./lib/stats.ts";
 import type { BenchOptions } from "./options.ts";
 
 const app = "deployed";
@@ -43,10 +43,7 @@ export async function benchDeploy(options: BenchOptions): Promise<Report> {
     const loaded: DeployTimes[] = [];
     for (let count = deploysUnderLoad; count > 0; count -= 1) loaded.push(await next());
     const visited = await visitors.stop();
-    const p50 = percentile(
-      quiet.map(({ liveUs }) => liveUs),
-      0.5,
-    );
+    const p50 = median(quiet.map(({ liveUs }) => liveUs));
     return {
       part: "deploy",
       tables: [
@@ -110,9 +107,6 @@ async function untilLive(target: Target, expected: string, over: AbortSignal): P
 
 function timesRow(name: string, times: readonly DeployTimes[]): string[] {
   const live = spreadOf(times.map(({ liveUs }) => liveUs));
-  const commandP50 = percentile(
-    times.map(({ commandUs }) => commandUs),
-    0.5,
-  );
+  const commandP50 = median(times.map(({ commandUs }) => commandUs));
   return [name, String(times.length), ...[live.median, live.min, live.max, commandP50].map(formatMs)];
 }

@@ -62,14 +62,10 @@ async function measureNeighbours(options: BenchOptions): Promise<Samples> {
     ]);
     console.log("faults: neighbours");
     return await interleave([quiet, ...faults] as const, options.rounds, async (fault) => {
+      const visits = { url: server.url, host: "quiet.localhost", ...jobs.get, connections };
+      await runLoad({ ...visits, seconds: 1 });
       const trouble = fault === quiet ? null : startTrouble(server, fault);
-      const load = await runLoad({
-        url: server.url,
-        host: "quiet.localhost",
-        ...jobs.get,
-        connections,
-        seconds: options.seconds,
-      });
+      const load = await runLoad({ ...visits, seconds: options.seconds });
       const troubles = (await trouble?.stop()) ?? 0;
       return { load, troubles };
     });

@@ -15,9 +15,9 @@ export interface ProcessShares {
 
 const connections = 32;
 const sharesShown = 12;
-const busyUs = 200_000;
+const busyFraction = 0.05;
 
-/** Processes that take less than a fifth of a second of CPU in such a load are left out: zygotes, other instances. */
+/** Processes that take less than a twentieth of one core are left out: zygotes, instances in reserve. */
 export async function profileContestant(
   contestant: string,
   running: Running,
@@ -37,7 +37,7 @@ export async function profileContestant(
   const found: ProcessShares[] = [];
   for (const [pid, sample] of after) {
     const use = cpuBetween(before, new Map([[pid, sample]]))[sample.role];
-    if (use === undefined || use.userUs + use.systemUs < busyUs) continue;
+    if (use === undefined || use.userUs + use.systemUs < busyFraction * seconds * 1e6) continue;
     found.push({ contestant, role: sample.role, shares: sharesOf(await profileDuring(pid, load)) });
   }
   return found;
