@@ -5,7 +5,7 @@ import { limits } from "../contract/limits.ts";
 import type { DescribeRequest } from "../contract/running.ts";
 import type { Assign, ReplyMessage } from "../wire/messages.ts";
 import { parseDescription } from "./description.ts";
-import type { Instance, InstanceLog, InstanceOwner } from "./instance.ts";
+import { type Instance, type InstanceLog, type InstanceOwner, memoryCheckMs } from "./instance.ts";
 
 /** What a variable holds while the code is described: names are known then, values are not given away. */
 const placeholder = "aloft-placeholder";
@@ -42,11 +42,14 @@ export class Describing implements InstanceOwner {
       this.#isLate = true;
       instance.kill("start");
     }, limits.describeMs);
+    // What an import allocates beside V8's heap is bounded by nobody else.
+    const measuring = setInterval(() => instance.measureMemory(), memoryCheckMs);
     if (instance.state === "zygote") instance.assign(this.#assign);
     try {
       return await this.#promise;
     } finally {
       clearTimeout(this.#timer);
+      clearInterval(measuring);
       instance.kill("retired");
     }
   }

@@ -156,11 +156,11 @@ export class Group implements InstanceOwner {
   /** Deadlines and silence; every few tens of milliseconds while anything runs or waits. */
   sweep(nowMs: number, checkMemory: boolean): void {
     for (const instance of this.instances) {
-      if (instance.inFlight > 0 || instance.state === "draining") {
-        instance.sweep(nowMs);
-        if (checkMemory) instance.measureMemory();
-      }
-      if (instance.state === "assigned" && nowMs - instance.assignedAtMs > limits.startMs) instance.kill("start");
+      const isImporting = instance.state === "assigned";
+      if (instance.inFlight > 0 || instance.state === "draining") instance.sweep(nowMs);
+      else if (!isImporting) continue;
+      if (checkMemory) instance.measureMemory();
+      if (isImporting && nowMs - instance.assignedAtMs > limits.startMs) instance.kill("start");
     }
     if (this.#waiters.length > 0) this.#sweepWaiters(nowMs);
   }

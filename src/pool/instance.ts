@@ -62,6 +62,8 @@ export interface InstanceOwner {
 const levels = ["debug", "info", "warn", "error"] as const;
 const sources = ["console", "stdout", "stderr"] as const;
 const socketCloseMs = 1000;
+/** How often an instance's memory is compared with its limit while anything runs in it. */
+export const memoryCheckMs = 100;
 /** An invocation whose instances keep dying before it begins is not passed on for ever. */
 const handoversMax = 3;
 

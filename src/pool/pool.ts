@@ -15,7 +15,7 @@ import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { Describing } from "./describing.ts";
 import { Group, type GroupHost } from "./group.ts";
 import { type GuestProgram, needsOwnStart } from "./guest-program.ts";
-import type { Instance, InstanceLog } from "./instance.ts";
+import { type Instance, type InstanceLog, memoryCheckMs } from "./instance.ts";
 import { chooseEvictions } from "./instance-choice.ts";
 import { Zygotes } from "./zygotes.ts";
 
@@ -34,7 +34,6 @@ export interface PoolOptions {
 
 const sweepMs = 25;
 const scaleMs = 250;
-const memoryCheckMs = 100;
 /** What an instance is taken to need before it has been measured. */
 const newInstanceBytes = 32 * 1024 * 1024;
 
