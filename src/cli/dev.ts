@@ -1,17 +1,16 @@
 /** `aloft dev`: a server in this process, its data in `.aloft/dev` of the folder, fed with every build. */
 import { randomBytes } from "node:crypto";
-import { realpathSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { startServer } from "../server.ts";
 import { ControlClient } from "./client.ts";
 import type { Context } from "./command.ts";
 import { DevApps } from "./dev-apps.ts";
 import { DevScreen } from "./dev-screen.ts";
 import { readDevTarget } from "./dev-target.ts";
-import type { DevTarget } from "./dev-target.ts";
 import { removeLocalServer, writeLocalServer } from "./local-server.ts";
 import { settingsOf } from "./setting-flags.ts";
 import { aborted, listenForStop } from "./stopping.ts";
+import { tryLines } from "./try-lines.ts";
 
 /** How often new app folders are looked for. */
 const lookAroundMs = 500;
@@ -48,7 +47,8 @@ export async function run({ words, flags, json, terminal, folder }: Context): Pr
     closers.push(() => apps.close());
     await Promise.race([apps.start(), aborted(stopping.signal)]);
     if (!stopping.signal.aborted) {
-      screen.ready({ http: server.http, admin: server.admin }, tryLines(target, server.http, folder));
+      const lines = await tryLines(target.folder, server.http, folder, client);
+      screen.ready({ http: server.http, admin: server.admin }, lines);
       await lookAround(apps, screen, stopping.signal);
     }
     if (!json) terminal.note("stopping; Ctrl-C again ends at once");
@@ -68,24 +68,5 @@ async function lookAround(apps: DevApps, screen: DevScreen, signal: AbortSignal)
     clearTimeout(timer);
     if (signal.aborted) return;
     await apps.tick().catch((error: unknown) => screen.warn(String(error)));
-  }
-}
-
-/** For who starts the repository's own examples: two lines to paste. By header and not by name: not every system's resolver knows `*.localhost`. */
-function tryLines(target: DevTarget, http: string, folder: string): readonly string[] {
-  const examples = resolve(import.meta.dirname, "..", "..", "examples");
-  if (target.kind === "app" || !isSameFolder(target.folder, examples)) return [];
-  const sample = relative(folder, join(target.folder, "insight", "sample.txt"));
-  return [
-    `curl -H 'aloft-app: hello' ${http}/hello/ada`,
-    `curl -H 'aloft-app: insight' --data-binary '@${sample}' ${http}/`,
-  ];
-}
-
-function isSameFolder(a: string, b: string): boolean {
-  try {
-    return realpathSync(a) === realpathSync(b);
-  } catch {
-    return false;
   }
 }
