@@ -83,6 +83,10 @@ export class Catalog {
     return this.#rows<DeploymentRow>(keys.deployments(app)).toSorted((a, b) => b.number - a.number);
   }
 
+  countDeployments(app: string): number {
+    return this.#meta.list(keys.deployments(app)).length;
+  }
+
   findDeployment(app: string, id: string): DeploymentRow | null {
     return parse<DeploymentRow>(this.#meta.get(keys.deployment(app, id)));
   }

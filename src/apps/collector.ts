@@ -32,7 +32,7 @@ export class Collector {
     const { catalog, content, folders, deploys } = this.#parts;
     deploys.expire();
     for (const app of catalog.appNames()) {
-      if (catalog.deployments(app).length > limits.deploymentsKept)
+      if (catalog.countDeployments(app) > limits.deploymentsKept)
         await this.#parts.lock.run(app, () => this.#dropOldRows(app));
     }
     for (const { app, id } of await folders.list()) this.#lingering.add(`${app}/${id}`);

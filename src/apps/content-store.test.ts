@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
@@ -55,6 +56,26 @@ test("bytes that are not the ones announced leave nothing behind", async () => {
   assert.equal(await store.findSize(hashOf("hello")), null);
   assert.deepEqual(await readdir(join(folder, ".incoming")), []);
 });
+
+const noPrlimit = spawnSync("prlimit", ["--version"]).status === 0 ? false : "prlimit is not installed";
+
+test(
+  "a full disk refuses the bytes, leaves nothing of them, and what fits is still taken",
+  { skip: noPrlimit },
+  async () => {
+    const { folder } = await newStore();
+    const program = `
+    import { openContentStore } from "${join(import.meta.dirname, "content-store.ts")}";
+    const store = await openContentStore("${folder}");
+    await store.put(Buffer.alloc(5000)).catch((error) => console.log(error.code));
+    console.log(await store.put(Buffer.from("hello")));
+  `;
+    const args = ["--fsize=1000", process.execPath, "--input-type=module", "-e", program];
+    const ran = spawnSync("prlimit", args, { encoding: "utf8" });
+    assert.equal(ran.stdout, `DISK_FULL\n${hashOf("hello")}\n`, ran.stderr);
+    assert.deepEqual(await readdir(join(folder, ".incoming")), []);
+  },
+);
 
 test("an upload that a crash interrupted is removed at the next start", async () => {
   const { folder } = await newStore();

@@ -35,13 +35,14 @@ export async function openFileMetaStore(options: FileMetaStoreOptions): Promise<
     await rm(`${file}.tmp`, { force: true });
     const bytes = await readIfThere(file);
     if (bytes === null) await writeFileDurably(file, encodeSnapshot([]).bytes, fileMode);
-    const content = decodeJournal(bytes ?? encodeSnapshot([]).bytes, file);
     const map = new OrderedMap();
-    map.apply(content.cells.flat());
+    const content = decodeJournal(bytes ?? encodeSnapshot([]).bytes, file, (cells) => map.load(cells));
+    map.sortLoaded();
     const handle = await open(file, "r+");
-    if (bytes !== null && content.soundBytes < bytes.length) {
-      await handle.truncate(content.soundBytes);
-      await handle.datasync();
+    const isTorn = bytes !== null && content.soundBytes < bytes.length;
+    if (isTorn && !(await cutBackTo(handle, content.soundBytes))) {
+      await handle.close();
+      throw new AloftError("DATA_UNWRITABLE", `the torn end of ${file} could not be cut off`);
     }
     return new FileMetaStore(file, compactBytes, map, {
       handle,

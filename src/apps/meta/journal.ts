@@ -22,8 +22,6 @@ const checksumChars = 8;
 const snapshotRecordChars = 256 * 1024;
 
 export interface JournalContent {
-  /** Every record's cells, in order. */
-  readonly cells: readonly (readonly MetaCell[])[];
   readonly lastSequence: number;
   /** Length of the file without a torn end. */
   readonly soundBytes: number;
@@ -56,8 +54,12 @@ export function encodeSnapshot(entries: Iterable<MetaEntry>): { bytes: Buffer; l
   return { bytes: Buffer.concat([header, ...records]), lastSequence: records.length };
 }
 
-/** Throws DATA_CORRUPT with the file and the offset, and DATA_TOO_NEW. */
-export function decodeJournal(bytes: Buffer, file: string): JournalContent {
+/** Hands over every record's cells, in order. Throws DATA_CORRUPT with the file and the offset, and DATA_TOO_NEW. */
+export function decodeJournal(
+  bytes: Buffer,
+  file: string,
+  onRecord: (cells: readonly MetaCell[]) => void,
+): JournalContent {
   const headerEnd = bytes.indexOf(newline);
   const header = headerEnd < 0 ? null : parseHeader(decodeRecord(bytes.subarray(0, headerEnd)));
   if (header === null) throw corrupt(file, 0, "its first line is not a header");
@@ -66,22 +68,23 @@ export function decodeJournal(bytes: Buffer, file: string): JournalContent {
       hint: "start the version of aloft that wrote it, or a newer one",
     });
   }
-  const cells: (readonly MetaCell[])[] = [];
+  let records = 0;
   let at = headerEnd + 1;
   while (at < bytes.length) {
     const end = bytes.indexOf(newline, at);
     const line = bytes.subarray(at, end < 0 ? bytes.length : end);
-    const record = end < 0 ? null : parseWrite(decodeRecord(line), cells.length + 1);
+    const record = end < 0 ? null : parseWrite(decodeRecord(line), records + 1);
     if (record === null) {
       const last = end < 0 || end === bytes.length - 1;
-      if (last && cells.length >= header.snapshot && (end < 0 || line.includes(0))) break;
+      if (last && records >= header.snapshot && (end < 0 || line.includes(0))) break;
       throw corrupt(file, at, "a record does not have the checksum it was written with");
     }
-    cells.push(record);
+    onRecord(record);
+    records += 1;
     at = end + 1;
   }
-  if (cells.length < header.snapshot) throw corrupt(file, at, "it ends within its snapshot");
-  return { cells, lastSequence: cells.length, soundBytes: at };
+  if (records < header.snapshot) throw corrupt(file, at, "it ends within its snapshot");
+  return { lastSequence: records, soundBytes: at };
 }
 
 function encodeRecord(value: unknown): Buffer {

@@ -11,10 +11,6 @@ export class OrderedMap {
   readonly #values = new Map<string, string>();
   #keys: string[] = [];
 
-  get size(): number {
-    return this.#keys.length;
-  }
-
   get(key: string): string | null {
     return this.#values.get(key) ?? null;
   }
@@ -45,6 +41,18 @@ export class OrderedMap {
     }
     this.#insert(added);
     this.#remove(removed);
+  }
+
+  /** As `apply`, for the many writes of a file: the order is made once, by `sortLoaded` after the last of them. */
+  load(writes: readonly MetaCell[]): void {
+    for (const { key, value } of writes) {
+      if (value === null) this.#values.delete(key);
+      else this.#values.set(key, value);
+    }
+  }
+
+  sortLoaded(): void {
+    this.#keys = [...this.#values.keys()].sort(byCodeUnit);
   }
 
   *entries(): Generator<MetaEntry> {
