@@ -7,21 +7,18 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { RuntimeHost } from "../../sdk/runtime-host.ts";
+import { type RuntimeHost, runtimeHostKey } from "../../sdk/runtime-host.ts";
 import { CancelReason, Flag, FrameType, InvokeKind, protocolVersion, streamWindowBytes } from "../../src/wire/frames.ts";
 import {
   type Assign,
   type Failure,
   Gatherer,
   type Hello,
-  type ReplyMessage,
   readInvoke,
   writeHeadText,
-  writeInvoke,
   writePong,
 } from "../../src/wire/messages.ts";
 import { FrameReader } from "../../src/wire/reader.ts";
-import { FrameWriter } from "../../src/wire/writer.ts";
 import { failureOf, sendResponse } from "./answer.ts";
 import { BodySource } from "./body.ts";
 import { type Connection, openConnection } from "./connection.ts";
@@ -30,16 +27,12 @@ import { type Identity, Invocation, InvocationContext } from "./invocation.ts";
 import { loadFunctions } from "./load.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 import { captureLogs, type Logs } from "./logs.ts";
+import { NodeCalls } from "./node-calls.ts";
+import { rehearsalFrames, rehearsalFunction } from "./rehearsal.ts";
 import { LightRequest } from "./request.ts";
 import { mapStacks } from "./stacks.ts";
 
 const assignBytesMax = 4 * 1024 * 1024;
-const replyBytesMax = 16 * 1024 * 1024;
-
-interface OpenCall {
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: Error) => void;
-}
 
 export class Runtime {
   readonly #connection: Connection;
@@ -47,20 +40,19 @@ export class Runtime {
   readonly #invocations = new Map<number, Invocation>();
   readonly #logs: Logs;
   readonly #assignment = new Gatherer(assignBytesMax);
-  readonly #replies = new Map<number, Gatherer>();
-  readonly #calls = new Map<number, OpenCall>();
+  readonly #calls: NodeCalls;
   #fresh: Invocation[] = [];
   #functions: readonly LoadedFunction[] = [];
   #identity: Identity = { app: "", alias: "", deployment: "" };
   #isDraining = false;
-  #callNumber = 0;
   #utilisation = performance.eventLoopUtilization();
 
   constructor() {
     this.#connection = openConnection(this.#onFrame, this.#onRead, () => exitNow(0));
     const { writer } = this.#connection;
     this.#logs = captureLogs({ writer, currentStream: () => this.#current.getStore()?.stream ?? 0 });
-    this.#installHost();
+    this.#calls = new NodeCalls(writer);
+    Object.defineProperty(globalThis, runtimeHostKey, { value: this.#host });
     this.#watchFaults();
   }
 
@@ -71,33 +63,14 @@ export class Runtime {
     this.#connection.writer.flush();
   }
 
-  /**
-   * Runs made-up invocations through everything that a real one passes, unheard: code that has run once is compiled, and
-   * the first request does not wait for that.
-   */
+  /** Runs made-up invocations, unheard by the node. */
   async rehearse(): Promise<void> {
-    const { writer } = this.#connection;
     this.#connection.mute(true);
-    this.#functions = [rehearsal];
-    const textOf = (method: string): string =>
-      ["id", "trace", "1", method, "http://localhost", "/", "127.0.0.1", "", "content-type", "text/plain"].join("\n");
-    const frames: Buffer[] = [];
-    const script = new FrameWriter((bytes, sent) => {
-      frames.push(Buffer.from(bytes));
-      sent();
-    });
-    const reader = new FrameReader(this.#onFrame);
-    for (let stream = 1; stream <= rehearsals; stream += 1) {
-      const [method, body] = stream % 2 === 0 ? ["GET", null] : ["POST", Buffer.from("{}")];
-      writeInvoke(script, stream, Flag.end, InvokeKind.http, 0, 1000, textOf(method), body);
-    }
-    writeInvoke(script, rehearsals + 1, Flag.end, InvokeKind.call, 0, 1000, textOf("POST"), Buffer.from("{}"));
-    script.u32(FrameType.ping, 0, 1);
-    script.flush();
-    for (const bytes of frames) reader.push(bytes);
+    this.#functions = [rehearsalFunction];
+    new FrameReader(this.#onFrame).push(rehearsalFrames());
     this.#onRead();
     while (this.#invocations.size > 0) await new Promise((resolve) => setImmediate(resolve));
-    writer.flush();
+    this.#connection.writer.flush();
     this.#functions = [];
     this.#connection.mute(false);
   }
@@ -133,7 +106,7 @@ export class Runtime {
         return;
       }
       case FrameType.reply: {
-        this.#reply(flags, stream, bytes, start, end);
+        this.#calls.onReply(flags, stream, bytes, start, end);
         return;
       }
       case FrameType.assign: {
@@ -375,15 +348,7 @@ export class Runtime {
 
   readonly #host: RuntimeHost = {
     invoke: (functionName, payload) =>
-      new Promise((resolve, reject) => {
-        const number = ++this.#callNumber;
-        this.#calls.set(number, { resolve, reject });
-        const json = JSON.stringify({ op: "invoke", function: functionName, payload: payload ?? null });
-        const bytes = Buffer.alloc(4 + Buffer.byteLength(json));
-        bytes.writeUInt32LE(number);
-        bytes.write(json, 4);
-        this.#connection.writer.chunked(FrameType.call, 0, this.#current.getStore()?.stream ?? 0, bytes);
-      }),
+      this.#calls.invoke(functionName, payload, this.#current.getStore()?.stream ?? 0),
     currentContext: () => {
       const invocation = this.#current.getStore();
       if (invocation === undefined) return null;
@@ -392,26 +357,6 @@ export class Runtime {
     },
     registrations: [],
   };
-
-  #installHost(): void {
-    Object.defineProperty(globalThis, Symbol.for("aloft.runtime"), { value: this.#host });
-  }
-
-  #reply(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
-    let gatherer = this.#replies.get(stream);
-    if (gatherer === undefined) {
-      gatherer = new Gatherer(replyBytesMax);
-      this.#replies.set(stream, gatherer);
-    }
-    const whole = gatherer.add(bytes, start, end, (flags & Flag.more) === 0);
-    if (whole === null) return;
-    this.#replies.delete(stream);
-    const call = this.#calls.get(whole.readUInt32LE(0));
-    this.#calls.delete(whole.readUInt32LE(0));
-    const reply = JSON.parse(whole.toString("utf8", 4)) as ReplyMessage;
-    if (reply.ok) call?.resolve(reply.value);
-    else call?.reject(Object.assign(new Error(reply.message), { code: reply.code, remoteStack: reply.stack }));
-  }
 
   // --- faults
 
@@ -442,22 +387,6 @@ export class Runtime {
     };
   }
 }
-
-const rehearsals = 4;
-
-const rehearsal: LoadedFunction = {
-  name: "rehearsal",
-  style: "fetch",
-  triggers: [],
-  limits: {},
-  async fetch(request) {
-    const url = new URL(request.url);
-    if (request.method === "GET") return new Response(url.pathname, { headers: { "content-type": "text/plain" } });
-    const type = request.headers.get("content-type");
-    return Response.json({ body: await request.json(), type });
-  },
-  call: (input) => input,
-};
 
 const callHead = "content-type\napplication/json";
 

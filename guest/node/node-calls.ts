@@ -1,0 +1,52 @@
+/** What a handler asks of the node while it runs: a call goes out under a number, its reply comes back under the same. */
+import { Flag, FrameType } from "../../src/wire/frames.ts";
+import { Gatherer, type ReplyMessage } from "../../src/wire/messages.ts";
+import type { FrameWriter } from "../../src/wire/writer.ts";
+
+const replyBytesMax = 16 * 1024 * 1024;
+
+interface OpenCall {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class NodeCalls {
+  readonly #writer: FrameWriter;
+  readonly #open = new Map<number, OpenCall>();
+  readonly #replies = new Map<number, Gatherer>();
+  #number = 0;
+
+  constructor(writer: FrameWriter) {
+    this.#writer = writer;
+  }
+
+  /** Calls a function of the same deployment in the name of the invocation on `stream`, or of none (0). */
+  invoke(functionName: string, payload: unknown, stream: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#number += 1;
+      this.#open.set(this.#number, { resolve, reject });
+      const json = JSON.stringify({ op: "invoke", function: functionName, payload: payload ?? null });
+      const bytes = Buffer.alloc(4 + Buffer.byteLength(json));
+      bytes.writeUInt32LE(this.#number);
+      bytes.write(json, 4);
+      this.#writer.chunked(FrameType.call, 0, stream, bytes);
+    });
+  }
+
+  onReply(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
+    let gatherer = this.#replies.get(stream);
+    if (gatherer === undefined) {
+      gatherer = new Gatherer(replyBytesMax);
+      this.#replies.set(stream, gatherer);
+    }
+    const whole = gatherer.add(bytes, start, end, (flags & Flag.more) === 0);
+    if (whole === null) return;
+    this.#replies.delete(stream);
+    const number = whole.readUInt32LE(0);
+    const call = this.#open.get(number);
+    this.#open.delete(number);
+    const reply = JSON.parse(whole.toString("utf8", 4)) as ReplyMessage;
+    if (reply.ok) call?.resolve(reply.value);
+    else call?.reject(Object.assign(new Error(reply.message), { code: reply.code, remoteStack: reply.stack }));
+  }
+}
