@@ -116,19 +116,20 @@ function withoutPlaceOfSdk(code: string, dir: string): string {
   return code.replaceAll(`// ${placeOfSdk(dir)}/`, "// aloft/");
 }
 
+/** Sources relative to the map's own place; the text only of the developer's own, for the others would be most of it. */
 function finishedMap(text: string, dir: string, entry: string, needsRequire: boolean): string {
-  const before = '"sources": ';
-  const start = text.indexOf(before) + before.length;
-  const end = text.indexOf("\n", start) - 1;
+  const map = JSON.parse(text) as { sources: string[]; sourcesContent: (string | null)[]; mappings: string };
   const folder = dirname(entry);
   const toRoot = relative(join("/", folder), "/");
   const sdk = `${placeOfSdk(dir)}/`;
-  const sources = (JSON.parse(text.slice(start, end)) as string[]).map((source) => {
-    const fromRoot = posix.join(folder, source);
-    return posix.join(toRoot, fromRoot.startsWith(sdk) ? `aloft/${fromRoot.slice(sdk.length)}` : fromRoot);
-  });
-  const finished = text.slice(0, start) + JSON.stringify(sources) + text.slice(end);
-  return needsRequire ? finished.replace('"mappings": "', '"mappings": ";') : finished;
+  const paths = map.sources.map((source) => posix.join(folder, source));
+  const isOwn = paths.map((path) => !path.startsWith(sdk) && !path.includes("node_modules/"));
+  map.sources = paths.map((path) =>
+    posix.join(toRoot, path.startsWith(sdk) ? `aloft/${path.slice(sdk.length)}` : path),
+  );
+  map.sourcesContent = map.sourcesContent.map((content, index) => (isOwn[index] === true ? content : null));
+  if (needsRequire) map.mappings = `;${map.mappings}`;
+  return JSON.stringify(map);
 }
 
 function placeOfSdk(dir: string): string {

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { startTestServer } from "../../test/kit/server.ts";
+
+const examples = join(import.meta.dirname, "..");
+const server = await startTestServer({ after });
+
+async function answerOf(app: string, path: string, init?: RequestInit): Promise<unknown> {
+  const response = await server.fetch(app, path, init);
+  const text = await response.text();
+  assert.equal(response.status, 200, text);
+  return JSON.parse(text);
+}
+
+test("hello answers its routes, echoes a stream and calls its own fn", async () => {
+  const { functions } = await server.deploy(join(examples, "hello"));
+  assert.deepEqual(functions.map(({ name, style }) => [name, style]).toSorted(), [
+    ["compose", "fn"],
+    ["echo", "http"],
+    ["greet", "http"],
+    ["hello", "http"],
+  ]);
+  assert.equal(await (await server.fetch("hello", "/")).text(), "Hello from Aloft\n");
+  assert.deepEqual(await answerOf("hello", "/hello/ada%20b"), { greeting: "Hello, ada b!" });
+  const body = "x".repeat(1_000_000);
+  const echoed = await server.fetch("hello", "/echo", { method: "POST", body, headers: { "content-type": "text/x" } });
+  assert.equal(echoed.headers.get("content-type"), "text/x");
+  assert.equal(await echoed.text(), body);
+  assert.equal((await server.fetch("hello", "/nowhere")).status, 404);
+});
+
+test("every other style answers without configuration", async () => {
+  const expected: Record<string, object> = {
+    "styles-fetch": { style: "fetch", method: "GET", path: "/hello/ada" },
+    "styles-hono": { style: "hono", hello: "ada" },
+    "styles-lambda": { style: "lambda", method: "GET", path: "/hello/ada", name: "x", calls: 1 },
+    "styles-lambda-callback": { style: "lambda-callback", path: "/hello/ada" },
+    "styles-functions-framework": { style: "functions-framework", method: "GET", path: "/hello/ada" },
+  };
+  const folders = readdirSync(examples).filter((name) => name.startsWith("styles-"));
+  assert.deepEqual(folders.toSorted(), Object.keys(expected).toSorted());
+  for (const [name, answer] of Object.entries(expected)) {
+    await server.deploy(join(examples, name));
+    const got = await answerOf(name, "/hello/ada?name=x");
+    assert.partialDeepStrictEqual(got, answer, name);
+  }
+});
