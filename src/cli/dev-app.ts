@@ -41,8 +41,11 @@ export class DevApp {
   #name: string | null = null;
   /** The newest build that was not deployed yet. */
   #waiting: Bundle | null = null;
+  /** The last build that the server refused: other variables may be what it lacks. */
+  #refused: Bundle | null = null;
   #dotenvChanged = true;
-  #working: Promise<void> | null = null;
+  #isWorking = false;
+  #working: Promise<void> = Promise.resolve();
   #given: Readonly<Record<string, string>> | null = null;
   #deployed = false;
   #closed = false;
@@ -64,6 +67,7 @@ export class DevApp {
     this.#envWatch = watch(folder, (_event, file) => {
       if (file !== ".env") return;
       this.#dotenvChanged = true;
+      this.#waiting ??= this.#refused;
       this.#work();
     });
     // The folder may be deleted while it is watched.
@@ -91,9 +95,9 @@ export class DevApp {
 
   /** Goes on until nothing newer waits. One at a time: a deploy that a later one overtakes would be refused. */
   #work(): void {
-    this.#working ??= this.#workOff().finally(() => {
-      this.#working = null;
-    });
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    this.#working = this.#workOff();
   }
 
   async #workOff(): Promise<void> {
@@ -103,12 +107,16 @@ export class DevApp {
       try {
         if (bundle !== null) await this.#deploy(bundle);
         else if (this.#dotenvChanged && this.#name !== null) await this.#giveVariables(this.#name);
-        else return;
+        else break;
+        this.#refused = null;
       } catch (thrown) {
+        this.#refused = bundle ?? this.#refused;
         // What fails because the server is being stopped is no news.
         if (!this.#closed) this.#fail(asAloftError(thrown));
       }
     }
+    // In the same turn as the look at what waits: nothing can come in between.
+    this.#isWorking = false;
   }
 
   async #deploy(bundle: Bundle): Promise<void> {
@@ -143,10 +151,12 @@ export class DevApp {
     const before = this.#name === app ? this.#given : null;
     const known = before === null ? await this.#variableNames(app) : Object.keys(before);
     const unset = known.filter((name) => !Object.hasOwn(variables, name));
-    this.#given = variables;
     if (unset.length === 0 && Object.keys(variables).length === 0) return;
     if (before !== null && sameEntries(before, variables)) return;
+    // Not known to be given until the server says so.
+    this.#given = null;
     await client.changeVariables(app, productionAlias, { set: variables, unset });
+    this.#given = variables;
     if (before !== null) events.noted(".env changed; the new values are live");
   }
 

@@ -19,6 +19,7 @@ export class DevApps {
   readonly #apps = new Map<string, DevApp>();
   /** Which path holds which name. */
   readonly #names = new Map<string, string>();
+  #closed = false;
 
   constructor(options: DevAppsOptions) {
     this.#options = options;
@@ -45,10 +46,12 @@ export class DevApps {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#apps.values()].map((app) => app.close()));
   }
 
   async #add(path: string): Promise<void> {
+    if (this.#closed) return;
     const { target, client, eventsFor } = this.#options;
     const folder = target.kind === "app" ? target.folder : path;
     const claimName = (name: string) => this.#claim(name, path);
@@ -60,6 +63,7 @@ export class DevApps {
   }
 
   async #remove(path: string): Promise<void> {
+    if (this.#closed) return;
     const app = this.#apps.get(path);
     this.#apps.delete(path);
     await app?.close();

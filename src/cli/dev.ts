@@ -67,6 +67,10 @@ async function lookAround(apps: DevApps, screen: DevScreen, signal: AbortSignal)
     await Promise.race([pause.promise, stopped]);
     clearTimeout(timer);
     if (signal.aborted) return;
-    await apps.tick().catch((error: unknown) => screen.warn(String(error)));
+    // Raced: a new app that takes long to go live must not hold up the end.
+    const looked = apps.tick().catch((error: unknown) => {
+      if (!signal.aborted) screen.warn(String(error));
+    });
+    await Promise.race([looked, stopped]);
   }
 }

@@ -3,6 +3,8 @@
  * One Ctrl-C often arrives several times: the terminal sends it to every process of the group, and npm and a launcher in
  * between hand it on. What comes within half a second is therefore the same wish.
  */
+import { systemClock } from "../lib/clock.ts";
+import type { Clock } from "../lib/clock.ts";
 
 const sameWishMs = 500;
 
@@ -13,14 +15,14 @@ export interface Stopping {
   close(): void;
 }
 
-export function listenForStop(onSecond: () => void = () => process.exit(130)): Stopping {
+export function listenForStop(onSecond: () => void = () => process.exit(130), clock: Clock = systemClock): Stopping {
   const controller = new AbortController();
   let firstAtMs = 0;
   const listener = () => {
     if (!controller.signal.aborted) {
-      firstAtMs = performance.now();
+      firstAtMs = clock.monotonicMs();
       controller.abort();
-    } else if (performance.now() - firstAtMs > sameWishMs) {
+    } else if (clock.monotonicMs() - firstAtMs > sameWishMs) {
       onSecond();
     }
   };

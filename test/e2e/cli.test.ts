@@ -362,6 +362,19 @@ describe("dev", { concurrency: false }, () => {
     }
   });
 
+  test("a variable that aloft.json requires is asked for, and the app goes live once .env has it", async () => {
+    await write("needs/aloft.json", `{ "variables": ["KEY"] }`);
+    await write("needs/index.ts", `export default { fetch: () => new Response(process.env.KEY) };\n`);
+    const { dev, http } = await startDev("needs");
+    try {
+      await write("needs/.env", "KEY=k1\n");
+      await dev.printed(/^new app in /m);
+      assert.equal(await textOf(http), "k1");
+    } finally {
+      await dev.stop();
+    }
+  });
+
   test("a folder of app folders serves them all, and those that come while it runs", async () => {
     const code = (text: string) => `export default { fetch: () => new Response(${JSON.stringify(text)}) };\n`;
     await write("many/alpha/index.ts", code("a"));
