@@ -191,6 +191,8 @@ export class HttpExchange implements Exchange {
       this.#isUploading = false;
       this.#link?.sendBody(this, noBytes, true);
     });
+    // The door paused it until there was an instance; a listener alone does not undo that.
+    this.#req.resume();
   }
 
   #tooLarge(): void {
