@@ -28,7 +28,9 @@ function answer(result: object): Response {
   if (status === 204 || status === 205 || status === 304) return new Response(null, { status, headers });
   if (!headers.has("content-type")) headers.set("content-type", "application/json");
   const text = textFrom(body);
-  return new Response(isBase64Encoded === true ? Buffer.from(text, "base64") : text, { status, headers });
+  // The plain form is sent in one frame with its length; only several cookies need the class.
+  const plain = headers.getSetCookie().length > 1 ? headers : Object.fromEntries(headers);
+  return new Response(isBase64Encoded === true ? Buffer.from(text, "base64") : text, { status, headers: plain });
 }
 
 function statusFrom(statusCode: unknown): number {

@@ -24,6 +24,7 @@ import { BodySource } from "./body.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { exitNow } from "./exit.ts";
 import { type Identity, Invocation, InvocationContext } from "./invocation.ts";
+import { installAwsLambda, lambdaEnvironment } from "./lambda.ts";
 import { loadFunctions } from "./load.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 import { captureLogs, type Logs } from "./logs.ts";
@@ -53,6 +54,7 @@ export class Runtime {
     this.#logs = captureLogs({ writer, currentStream: () => this.#current.getStore()?.stream ?? 0 });
     this.#calls = new NodeCalls(writer);
     Object.defineProperty(globalThis, runtimeHostKey, { value: this.#host });
+    installAwsLambda();
     this.#watchFaults();
   }
 
@@ -128,6 +130,9 @@ export class Runtime {
   async #load(assign: Assign): Promise<void> {
     const { writer } = this.#connection;
     try {
+      if (assign.lambda !== null) {
+        Object.assign(process.env, lambdaEnvironment({ ...assign, functionName: assign.lambda }));
+      }
       Object.assign(process.env, assign.variables);
       process.chdir(assign.root);
       mapStacks(assign.root);

@@ -28,6 +28,7 @@ export class Describing implements InstanceOwner {
       root: request.root,
       entry: request.entry,
       functions: [],
+      lambda: null,
       variables: Object.fromEntries(request.variableNames.map((name) => [name, placeholder])),
       memoryMiB: limits.describeMemoryMiB,
     };

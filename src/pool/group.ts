@@ -254,6 +254,7 @@ export class Group implements InstanceOwner {
       root,
       entry: manifest.entry,
       functions: manifest.functions.map((one) => ({ name: one.name, timeoutMs: one.limits.timeoutMs })),
+      lambda: manifest.functions.find((one) => one.group === this.spec.name && one.style === "lambda")?.name ?? null,
       variables,
       memoryMiB: this.spec.limits.memoryMiB,
     });

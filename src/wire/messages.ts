@@ -35,6 +35,8 @@ export interface Assign {
   readonly entry: string;
   /** By function number; the guest binds its exports to them. Empty when describing. */
   readonly functions: readonly AssignFunction[];
+  /** The Lambda function this instance serves: it finds AWS's variables in its environment. null for any other. */
+  readonly lambda: string | null;
   readonly variables: Readonly<Record<string, string>>;
   readonly memoryMiB: number;
 }
