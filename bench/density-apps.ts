@@ -34,6 +34,8 @@ export interface AppsRound {
 }
 
 const connections = 32;
+/** The load over all hosts lasts long enough to reach every one of them at this rate. */
+const missesPerSecondMin = 2000;
 
 export async function measureApps(options: BenchOptions): Promise<AppsRound[]> {
   const folder = await mkdtemp(join(tmpdir(), "aloft-bench-density-"));
@@ -87,7 +89,11 @@ async function measureRound(
       const { url } = serverOf(servers, name);
       const load = { url, method: "GET", body: "", connections, seconds } as const;
       const hello = await runLoad({ ...load, path: "/hello", host: `${lastOf(apps).name}.localhost` });
-      const miss = await runLoad({ ...load, path: "/none", hostsFile: join(folder, `${name}.hosts`) });
+      const missSeconds = Math.max(seconds, Math.ceil(many.length / missesPerSecondMin));
+      const hostsFile = join(folder, `${name}.hosts`);
+      const miss = await runLoad({ ...load, path: "/none", hostsFile, seconds: missSeconds });
+      if (miss.requests < many.length)
+        throw new Error(`${miss.requests} requests did not reach all ${many.length} apps`);
       if (hello.badStatus + hello.failures + miss.failures > 0)
         throw new Error(`requests to the server with ${name} failed`);
       if (miss.badStatus !== miss.requests)
