@@ -50,6 +50,8 @@ export interface RunningServer {
 
 /** How long requests in flight have to finish when the server stops. */
 const drainMs = 10_000;
+/** Files are collected after each deploy; this is for what was still running then, and for deploys nobody finished. */
+const collectMs = 10 * 60_000;
 
 /** Throws PORT_IN_USE, the DATA_* codes, SANDBOX_UNAVAILABLE and SETTING_INVALID; nothing is left open then. */
 export async function startServer(settings: Settings, options: ServerOptions): Promise<RunningServer> {
@@ -141,7 +143,7 @@ async function open(
       pool.retireAllBut(app, alias, live?.revision ?? null);
       if (live !== null) pool.keepMinimum(live);
     },
-    runningDeployments: () => pool.runningDeployments(),
+    runningRevisions: () => pool.runningRevisions(),
   };
   const opened = await openApps({
     meta,
@@ -155,6 +157,8 @@ async function open(
   });
   apps = opened;
   closers.push(() => opened.close());
+  const collecting = setInterval(() => void opened.collect().catch(onBug), collectMs).unref();
+  closers.push(() => clearInterval(collecting));
   if (settings.defaultApp !== null) await opened.setDefaultApp(settings.defaultApp);
 
   const door = createHttpDoor({

@@ -94,7 +94,7 @@ export class Collector {
   }
 
   #runningFolders(): ReadonlySet<string> {
-    return new Set([...this.#parts.running.runningDeployments()].map(folderOfRevision));
+    return new Set([...this.#parts.running.runningRevisions()].map(folderOfRevision));
   }
 
   #hashesOf(rows: readonly DeploymentRow[]): Set<string> {

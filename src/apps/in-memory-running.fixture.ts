@@ -63,7 +63,7 @@ export class InMemoryRunning implements Running {
     this.live.set(`${app}/${alias}`, live);
   }
 
-  runningDeployments(): ReadonlySet<string> {
+  runningRevisions(): ReadonlySet<string> {
     return new Set(this.#running.keys());
   }
 

@@ -35,7 +35,7 @@ export interface Running {
   publish(app: string, alias: string, live: LiveDeployment | null): void;
 
   /** Revisions with instances that have not ended yet: their files must stay. */
-  runningDeployments(): ReadonlySet<string>;
+  runningRevisions(): ReadonlySet<string>;
 }
 
 /**

@@ -113,13 +113,13 @@ export class Pool implements GroupHost {
     for (const group of this.#revisions.get(live.revision)?.values() ?? []) group.retire();
   }
 
-  /** Ids of deployments whose files an instance may still read. */
-  runningDeployments(): ReadonlySet<string> {
-    const ids = new Set<string>();
-    for (const groups of this.#revisions.values()) {
-      for (const group of groups.values()) if (!group.isEmpty) ids.add(group.live.deploymentId);
+  /** Revisions that have an instance, whose files it may still read. */
+  runningRevisions(): ReadonlySet<string> {
+    const revisions = new Set<string>();
+    for (const [revision, groups] of this.#revisions) {
+      for (const group of groups.values()) if (!group.isEmpty) revisions.add(revision);
     }
-    return ids;
+    return revisions;
   }
 
   status(): RunningStatus {
