@@ -13,7 +13,7 @@ import { limits } from "../contract/limits.ts";
 import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { createScalerState, decideScale, type ScalePolicy, type ScalerState, wantsInstanceNow } from "./autoscaler.ts";
 import { crashBackoffMs } from "./crash-backoff.ts";
-import type { Instance, InstanceLog, InstanceOwner } from "./instance.ts";
+import { idleMemoryCheckMs, type Instance, type InstanceLog, type InstanceOwner } from "./instance.ts";
 import { idleVictims, pickInstance } from "./instance-choice.ts";
 import { changeLoad, createLoadMeter, type LoadMeter, takeLoad } from "./load-meter.ts";
 
@@ -178,7 +178,7 @@ export class Group implements InstanceOwner {
       if (instance.state !== "ready") continue;
       instance.kept = ready < this.#policy.minInstances;
       if (instance.inFlight === 0) instance.utilisation = 0;
-      if (instance.memoryBytes === 0) instance.measureMemory();
+      if (nowMs - instance.measuredAtMs >= idleMemoryCheckMs) instance.measureMemory();
       if (instance.accepting) ready += 1;
       loopUse += instance.utilisation;
     }
@@ -186,7 +186,10 @@ export class Group implements InstanceOwner {
     const sample = { load: takeLoad(this.#meter, nowMs), loopUse, ready, spareCores: this.#host.spareCores() };
     const { desired } = decideScale(this.#scaler, sample, this.#policy, nowMs);
     const coming = instances.reduce((count, one) => (one.state === "draining" ? count : count + 1), 0);
-    for (let count = coming; count < desired && nowMs >= this.#retryAtMs; count += 1) if (!this.#grow()) break;
+    // A blocked one does no work: its place is taken by another, as far as the group may grow at all.
+    const blocked = instances.reduce((count, one) => (one.state === "ready" && one.isBlocked ? count + 1 : count), 0);
+    const most = Math.min(desired + blocked, this.#policy.maxInstances);
+    for (let count = coming; count < most && nowMs >= this.#retryAtMs; count += 1) if (!this.#grow()) break;
     for (const victim of idleVictims(instances, desired, nowMs, this.spec.limits)) victim.drain(nowMs);
     if (instances.length === 0) this.#scaler = null;
     else this.#dispatchWaiters();
@@ -222,10 +225,13 @@ export class Group implements InstanceOwner {
   #growIfNeeded(): void {
     let starting = 0;
     let ready = 0;
-    for (const { state } of this.instances) {
-      if (state === "ready") ready += 1;
+    let blocked = 0;
+    for (const { state, accepting } of this.instances) {
+      if (accepting) ready += 1;
+      else if (state === "ready") blocked += 1;
       else if (state !== "draining" && state !== "gone") starting += 1;
     }
+    if (ready + starting + blocked >= this.#policy.maxInstances) return;
     if (wantsInstanceNow(this.#running, this.#waiters.length, ready, starting, this.#policy)) this.#grow();
   }
 
@@ -312,16 +318,27 @@ export class Group implements InstanceOwner {
 
   #crashed(instance: Instance, error: AloftError, nowMs: number): void {
     this.#host.logged(this, { exchange: null, atMs: Date.now(), level: "error", stream: "platform", message: error.message });
+    // One handler that does not heed its abort says nothing about the others.
+    if (instance.endReason === "stuck") return;
+    if (instance.readyAtMs === 0) {
+      this.#startFailed(error);
+      return;
+    }
     // An instance that served well for a while is no crash loop.
-    if (instance.readyAtMs > 0 && nowMs - instance.readyAtMs > limits.crashBackoffMaxMs) this.#failures = 0;
-    this.#startFailed(error);
+    if (nowMs - instance.readyAtMs > limits.crashBackoffMaxMs) this.#failures = 0;
+    this.#noteFailure(error, nowMs);
   }
 
-  #startFailed(error: AloftError): void {
-    const nowMs = this.#host.nowMs();
+  #noteFailure(error: AloftError, nowMs: number): void {
     this.#failures += 1;
     this.#lastError = error;
     this.#retryAtMs = nowMs + crashBackoffMs(this.#failures);
+  }
+
+  /** The code could not be imported: it is what waits would have been answered with. */
+  #startFailed(error: AloftError): void {
+    const nowMs = this.#host.nowMs();
+    this.#noteFailure(error, nowMs);
     if (this.instances.some((one) => one.state !== "draining")) return;
     this.#settleReady(error);
     const waiters = this.#waiters;

@@ -64,6 +64,8 @@ const sources = ["console", "stdout", "stderr"] as const;
 const socketCloseMs = 1000;
 /** How often an instance's memory is compared with its limit while anything runs in it. */
 export const memoryCheckMs = 100;
+/** The same while nothing does: timers of a handler that has answered may go on. */
+export const idleMemoryCheckMs = 1000;
 /** An invocation whose instances keep dying before it begins is not passed on for ever. */
 const handoversMax = 3;
 
@@ -85,6 +87,7 @@ export class Instance implements ExchangeLink {
   lostInFlight = 0;
   utilisation = 0;
   memoryBytes = 0;
+  measuredAtMs = 0;
   /** Has not answered a ping in time: no new work until it does. */
   isBlocked = false;
   /** One of its group's `minInstances`. */
@@ -93,6 +96,8 @@ export class Instance implements ExchangeLink {
   readonly #socket: Socket;
   readonly #writer: FrameWriter;
   readonly #exchanges = new Map<number, Exchange>();
+  /** For each request body that streams: bytes that the instance still has room for. */
+  readonly #uploadRoomBytes = new Map<number, number>();
   readonly #description = new Gatherer(limits.describeBytes);
   readonly #calls = new Map<number, Gatherer>();
   readonly #logBucket: TokenBucket;
@@ -107,6 +112,7 @@ export class Instance implements ExchangeLink {
   #startError: AloftError | null = null;
   #crash: AloftError | null = null;
   #drainUntilMs = Number.POSITIVE_INFINITY;
+  #socketTimer: NodeJS.Timeout | null = null;
 
   constructor(sandbox: SandboxProcess, owner: InstanceOwner, memoryMiB: number, now: () => number) {
     this.id = sandbox.id;
@@ -127,10 +133,11 @@ export class Instance implements ExchangeLink {
         reader.push(chunk);
       } catch (error) {
         if (!(error instanceof WireError)) throw error;
-        this.#violate(error.message);
+        this.#violate(`wrote to the platform's socket: ${error.message}`);
       }
     });
     this.#socket.on("error", () => {});
+    this.#socket.once("close", () => this.#onSocketClosed());
     this.#output = new OutputLines(sandbox, (stream, message) => {
       const level = stream === "stderr" ? "error" : "info";
       this.#log({ exchange: null, atMs: Date.now(), level, stream, message });
@@ -174,6 +181,7 @@ export class Instance implements ExchangeLink {
     exchange.handedAtMs = nowMs;
     exchange.memoryBytes = this.memoryBytes;
     this.#exchanges.set(stream, exchange);
+    if (!exchange.isBodyComplete) this.#uploadRoomBytes.set(stream, streamWindowBytes);
     this.inFlight += 1;
     const timeoutMs = Math.max(1, Math.ceil(exchange.deadlineAtMs - nowMs));
     const flags = exchange.isBodyComplete ? Flag.end : 0;
@@ -191,7 +199,10 @@ export class Instance implements ExchangeLink {
   }
 
   sendBody(exchange: Exchange, chunk: Uint8Array, isComplete: boolean): void {
-    if (this.#exchanges.has(exchange.stream)) this.#writer.body(isComplete ? Flag.end : 0, exchange.stream, chunk);
+    const { stream } = exchange;
+    if (!this.#exchanges.has(stream)) return;
+    this.#uploadRoomBytes.set(stream, (this.#uploadRoomBytes.get(stream) ?? 0) - chunk.length);
+    this.#writer.body(isComplete ? Flag.end : 0, stream, chunk);
   }
 
   resetBody(exchange: Exchange): void {
@@ -247,6 +258,7 @@ export class Instance implements ExchangeLink {
 
   /** Private resident memory against the limit; over it the instance ends. */
   measureMemory(): void {
+    this.measuredAtMs = this.#now();
     const bytes = this.#sandbox.memoryBytes();
     if (bytes === null) return;
     this.memoryBytes = bytes;
@@ -340,8 +352,7 @@ export class Instance implements ExchangeLink {
       }
       case FrameType.credit: {
         if (end - start !== 4) throw new WireError("a credit frame has 4 bytes");
-        const exchange = this.#exchangeOf(stream);
-        if (!exchange.isSettled) exchange.bodyRoom(bytes.readUInt32LE(start));
+        this.#onCredit(this.#exchangeOf(stream), bytes.readUInt32LE(start));
         return;
       }
       case FrameType.call: {
@@ -394,6 +405,16 @@ export class Instance implements ExchangeLink {
     if ((flags & Flag.done) !== 0) this.#onDone(exchange);
   }
 
+  /** Credit for more than it was sent would let one instance fill this process with a body that it never reads. */
+  #onCredit(exchange: Exchange, bytes: number): void {
+    const roomBytes = this.#uploadRoomBytes.get(exchange.stream);
+    if (roomBytes === undefined || roomBytes + bytes > streamWindowBytes) {
+      throw new WireError("more credit than the request's body has used up");
+    }
+    this.#uploadRoomBytes.set(exchange.stream, roomBytes + bytes);
+    if (!exchange.isSettled) exchange.bodyRoom(bytes);
+  }
+
   #onOutcome(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
     const exchange = this.#exchangeOf(stream);
     if ((flags & Flag.done) !== 0) {
@@ -401,6 +422,8 @@ export class Instance implements ExchangeLink {
       return;
     }
     const failure = failureFrom(bytes, start, end);
+    // The process says that it is ending: whoever asks next must not be sent there.
+    if (failure.kind === "crashed") this.drain(this.#now(), limits.crashDrainMs);
     this.#settle(exchange, outcomeError(failure));
     this.#close(exchange);
   }
@@ -423,6 +446,7 @@ export class Instance implements ExchangeLink {
 
   #close(exchange: Exchange): void {
     this.#exchanges.delete(exchange.stream);
+    this.#uploadRoomBytes.delete(exchange.stream);
     this.#calls.delete(exchange.stream);
     this.inFlight -= 1;
     if (this.inFlight === 0) {
@@ -511,8 +535,15 @@ export class Instance implements ExchangeLink {
   }
 
   #violate(message: string): void {
-    this.#crash = new AloftError("WIRE_VIOLATION", `the function's process wrote to the platform's socket: ${message}`);
+    this.#crash = new AloftError("WIRE_VIOLATION", `the function's process ${message}`);
     this.kill("violation");
+  }
+
+  /** Usually the process has ended and says so in a moment; one that lives on without its socket cannot be reached. */
+  #onSocketClosed(): void {
+    if (this.state === "gone") return;
+    this.isBlocked = true;
+    this.#socketTimer = setTimeout(() => this.#violate("closed the platform's socket"), socketCloseMs);
   }
 
   // --- the end
@@ -529,6 +560,7 @@ export class Instance implements ExchangeLink {
 
   #finish(exit: SandboxExit): void {
     this.state = "gone";
+    if (this.#socketTimer !== null) clearTimeout(this.#socketTimer);
     this.#writer.close();
     this.#output.end();
     this.#reportDroppedLogs();
@@ -556,6 +588,9 @@ export class Instance implements ExchangeLink {
     if (this.#crash !== null) return this.#crash;
     if (this.#endReason === "blocked") {
       return new AloftError("FUNCTION_CRASHED", "the process was ended: a handler blocked its event loop past the timeout");
+    }
+    if (this.#endReason === "stuck") {
+      return new AloftError("FUNCTION_CRASHED", "the process was ended: a handler went on after it had been aborted");
     }
     if (this.#endReason !== null) return new AloftError("FUNCTION_CRASHED", `the process was ended (${this.#endReason})`);
     const how = exit.signal === null ? `with exit code ${exit.code}` : `by ${exit.signal}`;
