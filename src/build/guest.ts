@@ -29,8 +29,9 @@ export const guestBuildOptions = {
  */
 export async function bundleGuest(outDir: string): Promise<string> {
   if (!isCheckout) return join(houseFolder, "guest", "node.cjs");
-  const { build } = await import("esbuild");
-  const { outputFiles } = await build({
+  // The synchronous build, because the other one leaves a process of esbuild's beside the server.
+  const { buildSync } = await import("esbuild");
+  const { outputFiles } = buildSync({
     ...guestBuildOptions,
     absWorkingDir: houseFolder,
     entryPoints: [join(houseFolder, "guest", "node", "main.ts")],
