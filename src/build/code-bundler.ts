@@ -5,8 +5,9 @@
  *   a CommonJS module  `default` is its `module.exports`, and there is no other export; the guest looks inside
  *
  * The map travels as a file beside the module, with sources relative to it, and is read when a stack is asked for.
- * Names of functions stay as written, for nothing is minified; esbuild's keepNames would only restore those of the few
- * that it renames because two files declare the same, at the price of a call for each function of the bundle.
+ * Names of functions stay as written, for nothing is minified. esbuild's keepNames would only restore those of the few
+ * that it renames because two files declare the same, with a call for each function: measured 6% more code and 1.4 ms
+ * more of import for an app of 60 kB.
  */
 import { dirname, join, posix, relative, sep } from "node:path";
 import type { BuildContext, BuildFailure, BuildOptions, Message, OutputFile } from "esbuild";
