@@ -60,6 +60,8 @@ export class HttpExchange implements Exchange {
   #bodyBytes = 0;
   #isUploading = false;
   #ungrantedBytes = 0;
+  /** What is left of the length that a streamed answer has promised; -1: it promised none. */
+  #promisedBytes = -1;
   #isWaitingForClient = false;
   #status = 0;
   #isRecorded = false;
@@ -107,6 +109,7 @@ export class HttpExchange implements Exchange {
       this.#finish(body);
       return;
     }
+    this.#promisedBytes = this.#req.method === "HEAD" || status === 204 || status === 304 ? -1 : lengthIn(headers);
     this.#touch("idle");
     // The head goes out now: a stream's first byte may be a long way off.
     this.#res.flushHeaders();
@@ -115,6 +118,13 @@ export class HttpExchange implements Exchange {
 
   bodyChunk(chunk: Buffer, isComplete: boolean): void {
     this.#touch("idle");
+    if (this.#promisedBytes >= 0) {
+      this.#promisedBytes -= chunk.length;
+      if (this.#promisedBytes < 0 || (isComplete && this.#promisedBytes > 0)) {
+        this.#breakOff(isComplete);
+        return;
+      }
+    }
     if (isComplete) {
       this.#finish(chunk.length === 0 ? null : chunk);
       return;
@@ -206,6 +216,15 @@ export class HttpExchange implements Exchange {
     this.failed(new AloftError("BODY_TOO_LARGE", message));
   }
 
+  /** A body that is not as long as its head says would be read as the next answer, or the next answer as its rest. */
+  #breakOff(isComplete: boolean): void {
+    const error = new AloftError("FUNCTION_BAD_RESPONSE", "the answer's body is not as long as its content-length says");
+    this.isSettled = true;
+    if (!isComplete) this.#link?.cancel(this);
+    this.#res.destroy();
+    this.#record(error);
+  }
+
   #finish(body: Buffer | null): void {
     const res = this.#res;
     if (body === null || this.#req.method === "HEAD") res.end();
@@ -276,4 +295,10 @@ export class HttpExchange implements Exchange {
 }
 
 const noBytes = Buffer.alloc(0);
+
+/** Of a list of names and values in turn, which `answerHeaders` has checked; -1 when it is not there. */
+function lengthIn(headers: readonly string[]): number {
+  const at = headers.lastIndexOf("content-length");
+  return at < 0 || at % 2 !== 0 ? -1 : Number(headers[at + 1]);
+}
 
