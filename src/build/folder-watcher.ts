@@ -4,8 +4,8 @@
  */
 import { watch } from "node:fs";
 import type { FSWatcher } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, stat } from "node:fs/promises";
+import { join, sep } from "node:path";
 
 const foldersMax = 2000; // a folder this wide is not one app; the kernel's watches are shared by all programs
 const leftOut = /^(?:node_modules|\..*)$/;
@@ -21,10 +21,7 @@ export class FolderWatcher {
 
   /** With all folders below, now and later, but those with a leading dot and `node_modules`. Missing ones are passed over. */
   async watchTree(dir: string): Promise<void> {
-    this.watchFolder(dir);
-    const items = await readdir(dir, { withFileTypes: true }).catch(() => []);
-    for (const item of items)
-      if (item.isDirectory() && !leftOut.test(item.name)) await this.watchTree(join(dir, item.name));
+    await this.#adopt(dir, false);
   }
 
   watchFolder(dir: string): void {
@@ -33,7 +30,7 @@ export class FolderWatcher {
       const watcher = watch(dir, (event, name) => {
         if (name === null) return;
         const path = join(dir, name);
-        // It may be a new folder, whose files are new as well.
+        // It came, went or took the place of another; it may be a folder.
         if (event === "rename" && !leftOut.test(name)) void this.#look(path);
         this.#onChange(path);
       });
@@ -51,15 +48,21 @@ export class FolderWatcher {
   }
 
   async #look(path: string): Promise<void> {
-    const items = await readdir(path).catch(() => null);
-    if (items === null) {
-      this.#forget(path);
-      return;
+    const found = await stat(path).catch(() => null);
+    // A watch belongs to the folder that was there, not to the path.
+    for (const dir of this.#watchers.keys()) if (dir === path || dir.startsWith(path + sep)) this.#forget(dir);
+    if (found?.isDirectory() === true) await this.#adopt(path, true);
+  }
+
+  /** Watched first and read then: what is written in between is seen twice rather than never. */
+  async #adopt(dir: string, isNew: boolean): Promise<void> {
+    this.watchFolder(dir);
+    const items = await readdir(dir, { withFileTypes: true }).catch(() => []);
+    for (const item of items) {
+      const path = join(dir, item.name);
+      if (item.isDirectory() && !leftOut.test(item.name)) await this.#adopt(path, isNew);
+      else if (isNew && !this.#closed) this.#onChange(path);
     }
-    const isNew = !this.#watchers.has(path);
-    await this.watchTree(path);
-    // What was written into it before it was watched has no event of its own.
-    if (isNew && !this.#closed) for (const name of items) this.#onChange(join(path, name));
   }
 
   #forget(dir: string): void {

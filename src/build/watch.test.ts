@@ -80,6 +80,21 @@ test("an error is delivered in place of a build, and what mends it ends it", asy
   await builds.code(/"mended"/);
 });
 
+test("a folder that is replaced by another is watched like the first", async (t) => {
+  const dir = await appFolder({
+    "index.ts": `export { a } from "./lib/deep/a.ts";`,
+    "lib/deep/a.ts": `export const a = 1;`,
+  });
+  const builds = await watching(t, dir);
+  for (const value of ["one", "two", "three"]) {
+    await rm(join(dir, "lib"), { recursive: true });
+    await addFiles(dir, { "lib/deep/a.ts": `export const a = "${value} new";` });
+    await builds.code(new RegExp(`"${value} new"`));
+    await addFiles(dir, { "lib/deep/a.ts": `export const a = "${value} changed";` });
+    await builds.code(new RegExp(`"${value} changed"`));
+  }
+});
+
 test("aloft.json, the entry and carried files count as well", async (t) => {
   const dir = await appFolder({ "one.ts": `export const a = "one";` });
   const builds = await watching(t, dir);
