@@ -36,7 +36,12 @@ export interface HttpDoor {
 const exchangeOf = Symbol("exchange");
 type Answer = ServerResponse & { [exchangeOf]?: HttpExchange };
 
+/** A connection on which a request was refused for its form: what follows on it is not to be trusted. */
+const closing = Symbol("closing");
+type Connection = Socket & { [closing]?: true };
+
 const collectSweepMs = 1000;
+const lateHeadsCheckMs = 1000;
 
 /** A request whose small body is on its way. */
 interface Collecting {
@@ -53,9 +58,12 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   const server = createServer({
     maxHeaderSize: limits.requestHeadBytes,
     headersTimeout: limits.headersMs,
+    // How far past its time-out a head may be: Node looks at 30 s intervals unless told.
+    connectionsCheckingInterval: lateHeadsCheckMs,
     requestTimeout: limits.responseTotalMs,
     keepAliveTimeout: limits.keepAliveIdleMs,
-    requireHostHeader: true,
+    // Said here instead, in a problem document.
+    requireHostHeader: false,
     noDelay: true,
   });
   server.on("request", onRequest);
@@ -75,11 +83,12 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   }
 
   function receive(req: IncomingMessage, res: ServerResponse): void {
+    if ((req.socket as Connection)[closing] === true) return;
     const arrivedAtMs = performance.now();
     const startedAtMs = Date.now();
     const invocationId = dispatching.newInvocationId();
     const method = req.method ?? "GET";
-    const complaint = scanHeaders(req, options.trustsProxy, invocationId, scan);
+    const complaint = scanHeaders(req, options.trustsProxy, invocationId, scan) || hostComplaint(req, scan);
     if (complaint !== "") {
       const error = new AloftError("REQUEST_INVALID", complaint);
       refuse(req, res, { error, allow: "", app: "" }, invocationId, startedAtMs, arrivedAtMs);
@@ -181,8 +190,10 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
     arrivedAtMs: number,
   ): void {
     const { error, allow, app } = failure;
-    const hasBody = scan.contentLength > 0 || scan.isChunked;
-    sendProblem(res, error, { requestId: scan.requestId, isClosing: hasBody, allow });
+    const isClosing = error.code === "REQUEST_INVALID" || scan.contentLength > 0 || scan.isChunked;
+    // A second request may be in the same bytes, already parsed.
+    if (isClosing) (req.socket as Connection)[closing] = true;
+    sendProblem(res, error, { requestId: scan.requestId, isClosing, allow });
     const path = (req.url ?? "").split("?", 1)[0] ?? "";
     dispatching.record({
       id: invocationId,
@@ -217,6 +228,10 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
   }
 
   return { server, close };
+}
+
+function hostComplaint(req: IncomingMessage, scan: HeaderScan): string {
+  return scan.host === null && req.httpVersion === "1.1" ? "there is no host header" : "";
 }
 
 function onClose(this: ServerResponse): void {
