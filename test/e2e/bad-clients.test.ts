@@ -146,7 +146,7 @@ describe("the connection is answered and closed, for a request", { concurrency: 
     ["with two hosts", `GET /echo/x HTTP/1.1\r\n${base}host: other\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with two aloft-app headers", `GET /echo/x HTTP/1.1\r\n${base}aloft-app: second\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with an unknown method", `FETCH / HTTP/1.1\r\n${base}\r\n`, 400, "REQUEST_INVALID"],
-    ["with an unknown expectation", `${post}expect: miracles\r\ncontent-length: 0\r\n\r\n`, 417, ""],
+    ["with an unknown expectation", `${post}expect: miracles\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`, 417, ""],
     ["with a dot segment", `GET /echo/../only-post HTTP/1.1\r\n${base}connection: close\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with an encoded dot segment", `GET /echo/%2e%2E/only-post HTTP/1.1\r\n${base}connection: close\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with broken percent-encoding", `GET /echo/%zz HTTP/1.1\r\n${base}connection: close\r\n\r\n`, 400, "REQUEST_INVALID"],
