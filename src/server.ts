@@ -26,7 +26,7 @@ import { createIds } from "./lib/ids.ts";
 import { packageVersion } from "./lib/package-version.ts";
 import { Metrics } from "./observe/metrics.ts";
 import { openObserver } from "./observe/observer.ts";
-import type { InstanceLog } from "./pool/instance.ts";
+import type { InstanceLog } from "./pool/instance-logs.ts";
 import { Pool } from "./pool/pool.ts";
 import { openSandbox } from "./sandbox/open-sandbox.ts";
 
@@ -112,6 +112,7 @@ async function open(
     clock,
     newId: newInvocationId,
     zygotes: settings.zygotes,
+    zygotesMax: settings.zygotesMax,
     waitForInstanceMs: settings.waitForInstanceMs,
     memoryBudgetBytes: settings.memoryBudgetBytes,
     onLog: (live, log) => observer.log(logLineOf(live, log)),

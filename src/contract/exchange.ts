@@ -39,8 +39,8 @@ export interface Exchange {
   handovers: number;
   /** Its handler may have acted: it must never be run again. */
   hasBegun: boolean;
-  /** How far the answer has come. */
-  answer: "none" | "head" | "complete";
+  /** How far the answer has come; `cut`: it ended without being complete. */
+  answer: "none" | "head" | "complete" | "cut";
   /** Bytes of the answer that the instance may still send before it gets credit. */
   answerRoomBytes: number;
   /** Nobody waits for it any more; what the instance still says of it is dropped. */

@@ -5,7 +5,8 @@ import { limits } from "../contract/limits.ts";
 import type { DescribeRequest } from "../contract/running.ts";
 import type { Assign, ReplyMessage } from "../wire/messages.ts";
 import { parseDescription } from "./description.ts";
-import { type Instance, type InstanceLog, type InstanceOwner, memoryCheckMs } from "./instance.ts";
+import type { Instance, InstanceOwner } from "./instance.ts";
+import type { InstanceLog } from "./instance-logs.ts";
 
 /** What a variable holds while the code is described: names are known then, values are not given away. */
 const placeholder = "aloft-placeholder";
@@ -16,7 +17,8 @@ export class Describing implements InstanceOwner {
   readonly #output: string[] = [];
   #resolve: (functions: readonly DescribedFunction[]) => void = () => {};
   #reject: (error: Error) => void = () => {};
-  #timer: NodeJS.Timeout | null = null;
+  #instance: Instance | null = null;
+  #untilMs = Number.POSITIVE_INFINITY;
   #isLate = false;
 
   constructor(request: DescribeRequest) {
@@ -38,20 +40,25 @@ export class Describing implements InstanceOwner {
     });
   }
 
-  async run(instance: Instance): Promise<readonly DescribedFunction[]> {
-    this.#timer = setTimeout(() => {
-      this.#isLate = true;
-      instance.kill("start");
-    }, limits.describeMs);
-    // What an import allocates beside V8's heap is bounded by nobody else.
-    const measuring = setInterval(() => instance.measureMemory(), memoryCheckMs);
+  /** `sweep` has to be called meanwhile: an import may never end, or take all memory. */
+  async run(instance: Instance, nowMs: number): Promise<readonly DescribedFunction[]> {
+    this.#instance = instance;
+    this.#untilMs = nowMs + limits.describeMs;
     if (instance.state === "zygote") instance.assign(this.#assign);
     try {
       return await this.#promise;
     } finally {
-      clearTimeout(this.#timer);
-      clearInterval(measuring);
       instance.kill("retired");
+    }
+  }
+
+  sweep(nowMs: number, checkMemory: boolean): void {
+    if (nowMs >= this.#untilMs) {
+      this.#isLate = true;
+      this.#instance?.kill("start");
+    } else if (checkMemory) {
+      // What an import allocates beside V8's heap is bounded by nobody else.
+      this.#instance?.measureMemory();
     }
   }
 
@@ -85,6 +92,10 @@ export class Describing implements InstanceOwner {
           detail: this.#outputDetail(),
         }),
       );
+      return;
+    }
+    if (error.fault === "platform") {
+      this.#reject(error);
       return;
     }
     const hint =

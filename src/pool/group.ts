@@ -13,7 +13,9 @@ import { limits } from "../contract/limits.ts";
 import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { createScalerState, decideScale, type ScalePolicy, type ScalerState, wantsInstanceNow } from "./autoscaler.ts";
 import { crashBackoffMs } from "./crash-backoff.ts";
-import { idleMemoryCheckMs, type Instance, type InstanceLog, type InstanceOwner } from "./instance.ts";
+import type { EndReason } from "./end-error.ts";
+import { idleMemoryCheckMs, type Instance, type InstanceOwner } from "./instance.ts";
+import type { InstanceLog } from "./instance-logs.ts";
 import { idleVictims, pickInstance } from "./instance-choice.ts";
 import { changeLoad, createLoadMeter, type LoadMeter, takeLoad } from "./load-meter.ts";
 
@@ -30,6 +32,9 @@ export interface GroupHost {
   logged(group: Group, log: InstanceLog): void;
   called(group: Group, exchange: Exchange | null, call: CallMessage): Promise<ReplyMessage>;
 }
+
+/** Ends that say nothing of the code. */
+const orderly: ReadonlySet<EndReason | null> = new Set<EndReason>(["idle", "retired", "evicted", "stopping"]);
 
 interface ReadyWaiter {
   readonly resolve: () => void;
@@ -74,6 +79,17 @@ export class Group implements InstanceOwner {
   /** A process that imports the code is watched closely: its import may never end. */
   get hasStarting(): boolean {
     return this.instances.some((one) => one.state !== "ready");
+  }
+
+  /** Nothing runs, waits, starts or is to end: it has exactly the instances that it keeps. */
+  get isAtRest(): boolean {
+    return (
+      !this.isRetired &&
+      this.#running === 0 &&
+      this.#waiters.length === 0 &&
+      this.instances.length === this.#policy.minInstances &&
+      this.instances.every((one) => one.accepting)
+    );
   }
 
   get isEmpty(): boolean {
@@ -128,9 +144,8 @@ export class Group implements InstanceOwner {
   }
 
   stop(error: AloftError): void {
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const exchange of waiters) this.#giveUp(exchange, this.#host.nowMs(), error);
+    this.#giveUpAll(error);
+    this.#settleReady(error);
     for (const instance of this.instances) instance.kill("stopping");
   }
 
@@ -156,11 +171,13 @@ export class Group implements InstanceOwner {
   /** Deadlines and silence; every few tens of milliseconds while anything runs or waits. */
   sweep(nowMs: number, checkMemory: boolean): void {
     for (const instance of this.instances) {
-      const isImporting = instance.state === "assigned";
-      if (instance.inFlight > 0 || instance.state === "draining") instance.sweep(nowMs);
-      else if (!isImporting) continue;
+      const { state } = instance;
+      const isStarting = state === "assigned" || state === "starting";
+      if (instance.inFlight > 0 || state === "draining") instance.sweep(nowMs);
+      else if (!isStarting) continue;
       if (checkMemory) instance.measureMemory();
-      if (isImporting && nowMs - instance.assignedAtMs > limits.startMs) instance.kill("start");
+      if (isStarting && nowMs - (instance.assignedAtMs || instance.takenAtMs) > limits.startMs) instance.kill("start");
+      if (instance.isBlocked && instance.state === "ready") this.#askBack(instance);
     }
     if (this.#waiters.length > 0) this.#sweepWaiters(nowMs);
   }
@@ -193,6 +210,13 @@ export class Group implements InstanceOwner {
     for (const victim of idleVictims(instances, desired, nowMs, this.spec.limits)) victim.drain(nowMs);
     if (instances.length === 0) this.#scaler = null;
     else this.#dispatchWaiters();
+  }
+
+  /** What a blocked instance has not begun may run where there is room for it. */
+  #askBack(blocked: Instance): void {
+    let room = -this.#waiters.length;
+    for (const one of this.instances) if (one.accepting) room += this.#concurrency - one.inFlight;
+    if (room > 0) blocked.askBack(room);
   }
 
   #sweepWaiters(nowMs: number): void {
@@ -281,10 +305,17 @@ export class Group implements InstanceOwner {
     this.#dispatchWaiters();
   }
 
-  instanceFreed(instance: Instance, exchange: Exchange): void {
+  instanceFreed(instance: Instance, exchange: Exchange, isGivenBack: boolean): void {
     const nowMs = this.#host.nowMs();
     if (exchange.answer === "complete") this.#failures = 0;
     this.#running -= 1;
+    if (isGivenBack) {
+      exchange.stream = 0;
+      this.#waiters.unshift(exchange);
+      this.#dispatchWaiters();
+      if (this.#waiters.length > 0) this.#growIfNeeded();
+      return;
+    }
     changeLoad(this.#meter, -1, nowMs);
     if (this.#waiters.length > 0) this.#dispatchWaiters();
     else if (this.isRetired && instance.inFlight === 0) this.#drainIfDone();
@@ -307,11 +338,13 @@ export class Group implements InstanceOwner {
     changeLoad(this.#meter, -(lost - unbegun.length), nowMs);
     for (const exchange of unbegun) exchange.stream = 0;
     this.#waiters.unshift(...unbegun);
-    const isOrderly = ["idle", "retired", "evicted", "stopping"].includes(instance.endReason ?? "");
-    if (!isOrderly || instance.readyAtMs === 0) this.#crashed(instance, error, nowMs);
+    const isOrderly = orderly.has(instance.endReason);
+    if (!isOrderly) this.#crashed(instance, error, nowMs);
+    else if (this.instances.length === 0) this.#settleReady(error);
     if (this.#waiters.length > 0) {
       this.#dispatchWaiters();
       if (nowMs >= this.#retryAtMs) this.#growIfNeeded();
+      else if (this.instances.every((one) => one.state === "draining")) this.#giveUpAll(this.#crashLoopError(nowMs));
     }
     this.#host.wake(this);
   }
@@ -341,9 +374,7 @@ export class Group implements InstanceOwner {
     this.#noteFailure(error, nowMs);
     if (this.instances.some((one) => one.state !== "draining")) return;
     this.#settleReady(error);
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const exchange of waiters) this.#giveUp(exchange, nowMs, error);
+    this.#giveUpAll(error);
   }
 
   // --- the line
@@ -362,6 +393,13 @@ export class Group implements InstanceOwner {
       instance.start(exchange, nowMs);
     }
     this.#drainIfDone();
+  }
+
+  #giveUpAll(error: AloftError): void {
+    const nowMs = this.#host.nowMs();
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const exchange of waiters) this.#giveUp(exchange, nowMs, error);
   }
 
   #giveUp(exchange: Exchange, nowMs: number, error: AloftError): void {

@@ -10,13 +10,10 @@
  * What comes over the socket is written by user code. Anything that is malformed, out of its stream's state or over a
  * bound ends the instance.
  */
-import type { Socket } from "node:net";
 import { AloftError } from "../contract/errors.ts";
 import type { Exchange, ExchangeLink } from "../contract/exchange.ts";
 import { limits } from "../contract/limits.ts";
-import type { LogLine } from "../contract/observing.ts";
 import type { SandboxExit, SandboxProcess } from "../contract/sandbox.ts";
-import { TokenBucket } from "../lib/token-bucket.ts";
 import { CancelReason, Flag, FrameType, protocolVersion, streamWindowBytes } from "../wire/frames.ts";
 import {
   type Assign,
@@ -28,40 +25,32 @@ import {
   type ReplyMessage,
   writeInvoke,
 } from "../wire/messages.ts";
-import { FrameReader, WireError } from "../wire/reader.ts";
-import { FrameWriter } from "../wire/writer.ts";
+import { WireError } from "../wire/reader.ts";
+import type { FrameWriter } from "../wire/writer.ts";
+import { endError, type EndReason } from "./end-error.ts";
+import { FrameSocket } from "./frame-socket.ts";
+import { InstanceCalls } from "./instance-calls.ts";
+import { type InstanceLog, InstanceLogs } from "./instance-logs.ts";
 import { failureFrom, outcomeError } from "./outcome.ts";
 import { OutputLines } from "./output-lines.ts";
 
 export type InstanceState = "starting" | "zygote" | "assigned" | "ready" | "draining" | "gone";
-
-/** Why an instance was ended from this side. */
-export type EndReason = "idle" | "retired" | "evicted" | "memory" | "blocked" | "stuck" | "violation" | "start" | "stopping";
-
-export interface InstanceLog {
-  readonly exchange: Exchange | null;
-  readonly atMs: number;
-  readonly level: LogLine["level"];
-  readonly stream: LogLine["stream"];
-  readonly message: string;
-}
 
 /** What an instance tells its owner: first the zygote pool, then a group. */
 export interface InstanceOwner {
   instanceHello(instance: Instance): void;
   /** `description` is what the guest said of its exports, unparsed. */
   instanceReady(instance: Instance, description: unknown): void;
-  /** An invocation has ended: there may be room. */
-  instanceFreed(instance: Instance, exchange: Exchange): void;
+  /** An invocation has ended, or was given back without having begun: there may be room. */
+  instanceFreed(instance: Instance, exchange: Exchange, isGivenBack: boolean): void;
   instanceLogged(instance: Instance, log: InstanceLog): void;
   instanceCalled(instance: Instance, exchange: Exchange | null, call: CallMessage): Promise<ReplyMessage>;
   /** `unbegun`: its invocations whose handlers were certainly never called; they may go elsewhere. */
   instanceGone(instance: Instance, error: AloftError, unbegun: readonly Exchange[]): void;
 }
 
-const levels = ["debug", "info", "warn", "error"] as const;
-const sources = ["console", "stdout", "stderr"] as const;
 const socketCloseMs = 1000;
+const resetReasonBytes = 1000;
 /** How often an instance's memory is compared with its limit while anything runs in it. */
 export const memoryCheckMs = 100;
 /** The same while nothing does: timers of a handler that has answered may go on. */
@@ -92,25 +81,27 @@ export class Instance implements ExchangeLink {
   isBlocked = false;
   /** One of its group's `minInstances`. */
   kept = false;
+  /** Resolves when it is gone and its owner knows. */
+  readonly ended: Promise<void>;
   readonly #sandbox: SandboxProcess;
-  readonly #socket: Socket;
+  readonly #socket: FrameSocket;
   readonly #writer: FrameWriter;
   readonly #exchanges = new Map<number, Exchange>();
   /** For each request body that streams: bytes that the instance still has room for. */
   readonly #uploadRoomBytes = new Map<number, number>();
   readonly #description = new Gatherer(limits.describeBytes);
-  readonly #calls = new Map<number, Gatherer>();
-  readonly #logBucket: TokenBucket;
+  /** Asked back and not yet answered: neither begun nor given back. */
+  readonly #askedBack = new Set<Exchange>();
+  readonly #calls: InstanceCalls;
+  readonly #logs: InstanceLogs;
   readonly #now: () => number;
   readonly #output: OutputLines;
-  #openCalls = 0;
-  #logsDropped = 0;
   #nextStream = 0;
   #pingSentAtMs = 0;
   #pingNumber = 0;
   #endReason: EndReason | null = null;
-  #startError: AloftError | null = null;
-  #crash: AloftError | null = null;
+  /** What it said or did that ends it. */
+  #cause: AloftError | null = null;
   #drainUntilMs = Number.POSITIVE_INFINITY;
   #socketTimer: NodeJS.Timeout | null = null;
 
@@ -119,30 +110,18 @@ export class Instance implements ExchangeLink {
     this.memoryMiB = memoryMiB;
     this.owner = owner;
     this.#sandbox = sandbox;
-    this.#socket = sandbox.socket;
     this.#now = now;
     this.startedAtMs = now();
     this.idleSinceMs = this.startedAtMs;
-    this.#logBucket = new TokenBucket(limits.logLinesPerSecond, limits.logLinesBurst, this.startedAtMs);
-    this.#writer = new FrameWriter((bytes, sent) => {
-      this.#socket.write(bytes, sent);
+    this.#socket = new FrameSocket(sandbox.socket, this.#onFrame, (message) => {
+      this.#violate(`wrote to the platform's socket: ${message}`);
     });
-    const reader = new FrameReader(this.#onFrame);
-    this.#socket.on("data", (chunk: Buffer) => {
-      try {
-        reader.push(chunk);
-      } catch (error) {
-        if (!(error instanceof WireError)) throw error;
-        this.#violate(`wrote to the platform's socket: ${error.message}`);
-      }
-    });
-    this.#socket.on("error", () => {});
-    this.#socket.once("close", () => this.#onSocketClosed());
-    this.#output = new OutputLines(sandbox, (stream, message) => {
-      const level = stream === "stderr" ? "error" : "info";
-      this.#log({ exchange: null, atMs: Date.now(), level, stream, message });
-    });
-    void this.#watchEnd();
+    this.#writer = this.#socket.writer;
+    void this.#socket.closed.then(() => this.#onSocketClosed());
+    this.#calls = new InstanceCalls(this.#writer, (stream, call) => this.#ask(stream, call));
+    this.#logs = new InstanceLogs(now, (log) => this.owner.instanceLogged(this, log));
+    this.#output = new OutputLines(sandbox, (stream, message) => this.#logs.printed(stream, message));
+    this.ended = this.#watchEnd();
   }
 
   /** Why this side ended it; null while it lives or when it ended by itself. */
@@ -181,7 +160,7 @@ export class Instance implements ExchangeLink {
     exchange.handedAtMs = nowMs;
     exchange.memoryBytes = this.memoryBytes;
     this.#exchanges.set(stream, exchange);
-    if (!exchange.isBodyComplete) this.#uploadRoomBytes.set(stream, streamWindowBytes);
+    if (!exchange.isBodyComplete) this.#uploadRoomBytes.set(stream, streamWindowBytes - (exchange.body?.length ?? 0));
     this.inFlight += 1;
     const timeoutMs = Math.max(1, Math.ceil(exchange.deadlineAtMs - nowMs));
     const flags = exchange.isBodyComplete ? Flag.end : 0;
@@ -216,7 +195,23 @@ export class Instance implements ExchangeLink {
   }
 
   cancel(exchange: Exchange): void {
-    this.#cancel(exchange, CancelReason.callerGone);
+    if (this.#exchanges.has(exchange.stream)) this.#cancel(exchange, CancelReason.callerGone);
+    // Given back, it waits for another instance: it must not get there.
+    else if (exchange.stream === 0) exchange.isSettled = true;
+  }
+
+  /**
+   * Asks for up to `count` invocations back that have not begun; each comes as freed, or begins after all. Returns how
+   * many may come.
+   */
+  askBack(count: number): number {
+    for (const exchange of this.#exchanges.values()) {
+      if (this.#askedBack.size >= count) break;
+      if (exchange.isSettled || !mayGoElsewhere(exchange) || this.#askedBack.has(exchange)) continue;
+      this.#askedBack.add(exchange);
+      this.#writer.bytes(FrameType.cancel, 0, exchange.stream, Uint8Array.of(CancelReason.takenBack));
+    }
+    return this.#askedBack.size;
   }
 
   #cancel(exchange: Exchange, reason: number): void {
@@ -292,27 +287,32 @@ export class Instance implements ExchangeLink {
     }
     this.state = "draining";
     this.#drainUntilMs = Math.min(this.#drainUntilMs, nowMs + withinMs);
-    if (this.inFlight === 0) this.kill("retired");
+    if (this.inFlight === 0) this.#endDrained();
     else this.#writer.empty(FrameType.drain, 0, 0);
   }
 
   kill(reason: EndReason): void {
     if (this.state === "gone") return;
     this.#endReason ??= reason;
+    // Until its end is seen nobody gives it work.
+    this.state = "draining";
     this.#sandbox.kill();
+  }
+
+  #endDrained(): void {
+    this.kill(this.#cause === null ? "retired" : "crashed");
   }
 
   // --- frames
 
   readonly #onFrame = (type: number, flags: number, stream: number, bytes: Buffer, start: number, end: number): void => {
-    if (this.#endReason === "violation") return;
     switch (type) {
       case FrameType.head: {
         this.#onHead(flags, stream, bytes, start, end);
         return;
       }
       case FrameType.begun: {
-        for (let at = start; at + 4 <= end; at += 4) this.#exchangeOf(bytes.readUInt32LE(at)).hasBegun = true;
+        this.#onBegun(stream, bytes, start, end);
         return;
       }
       case FrameType.body: {
@@ -324,25 +324,16 @@ export class Instance implements ExchangeLink {
         return;
       }
       case FrameType.reset: {
-        const exchange = this.#exchangeOf(stream);
-        if (exchange.answer !== "head") throw new WireError("a reset outside an answer's body");
-        this.#settle(
-          exchange,
-          new AloftError("FUNCTION_THREW", `the answer's stream failed: ${bytes.toString("utf8", start, Math.min(end, start + 1000))}`),
-        );
+        this.#onReset(this.#exchangeOf(stream), bytes.toString("utf8", start, Math.min(end, start + resetReasonBytes)));
         return;
       }
       case FrameType.log: {
-        const exchange = stream === 0 ? null : (this.#exchanges.get(stream) ?? null);
-        const { level, source, atMs, text } = readLog(bytes, start, end);
-        const message = text.length > limits.logLineBytes ? text.slice(0, limits.logLineBytes) : text;
-        // The clock inside is the user's: a time that is not near ours is not believed.
-        const nowMs = Date.now();
-        const at = Math.abs(atMs - nowMs) < 60_000 ? atMs : nowMs;
-        this.#log({ exchange, atMs: at, level: levels[level] ?? "info", stream: sources[source] ?? "console", message });
+        if (stream > this.#nextStream) throw unopened(stream);
+        this.#logs.received(readLog(bytes, start, end), this.#exchanges.get(stream) ?? null);
         return;
       }
       case FrameType.pong: {
+        assertConnection(stream);
         const pong = readPong(bytes, start, end);
         if (pong.number !== this.#pingNumber) return;
         this.#pingSentAtMs = 0;
@@ -356,18 +347,26 @@ export class Instance implements ExchangeLink {
         return;
       }
       case FrameType.call: {
-        this.#onCall(flags, stream, bytes, start, end);
+        if (stream > this.#nextStream) throw unopened(stream);
+        this.#calls.receive(flags, stream, bytes, start, end);
         return;
       }
       case FrameType.hello: {
+        assertConnection(stream);
         this.#onHello(bytes, start, end);
         return;
       }
+      case FrameType.warmed: {
+        if (this.state === "zygote") this.setPriority("normal");
+        return;
+      }
       case FrameType.ready: {
+        assertConnection(stream);
         this.#onReady(flags, bytes, start, end);
         return;
       }
       case FrameType.failed: {
+        assertConnection(stream);
         this.#onFailed(bytes, start, end);
         return;
       }
@@ -378,8 +377,24 @@ export class Instance implements ExchangeLink {
 
   #exchangeOf(stream: number): Exchange {
     const exchange = this.#exchanges.get(stream);
-    if (exchange === undefined) throw new WireError(`stream ${stream} is not open on this connection`);
+    if (exchange === undefined) throw unopened(stream);
     return exchange;
+  }
+
+  #onBegun(stream: number, bytes: Buffer, start: number, end: number): void {
+    assertConnection(stream);
+    if ((end - start) % 4 !== 0) throw new WireError("a begun frame is cut");
+    for (let at = start; at < end; at += 4) {
+      const exchange = this.#exchangeOf(bytes.readUInt32LE(at));
+      exchange.hasBegun = true;
+      if (this.#askedBack.size > 0) this.#askedBack.delete(exchange);
+    }
+  }
+
+  #onReset(exchange: Exchange, reason: string): void {
+    if (exchange.answer !== "head") throw new WireError("a reset outside an answer's body");
+    exchange.answer = "cut";
+    this.#settle(exchange, new AloftError("FUNCTION_THREW", `the answer's stream failed: ${reason}`));
   }
 
   #onHead(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
@@ -422,9 +437,13 @@ export class Instance implements ExchangeLink {
       return;
     }
     const failure = failureFrom(bytes, start, end);
-    // The process says that it is ending: whoever asks next must not be sent there.
-    if (failure.kind === "crashed") this.drain(this.#now(), limits.crashDrainMs);
-    this.#settle(exchange, outcomeError(failure));
+    const error = outcomeError(failure);
+    if (failure.kind === "cancelled" && this.#askedBack.has(exchange) && !exchange.isSettled) {
+      this.#close(exchange, true);
+      return;
+    }
+    if (failure.kind === "crashed") this.#crashed(error);
+    this.#settle(exchange, error);
     this.#close(exchange);
   }
 
@@ -444,28 +463,31 @@ export class Instance implements ExchangeLink {
     exchange.failed(error);
   }
 
-  #close(exchange: Exchange): void {
+  #close(exchange: Exchange, isGivenBack = false): void {
     this.#exchanges.delete(exchange.stream);
     this.#uploadRoomBytes.delete(exchange.stream);
-    this.#calls.delete(exchange.stream);
+    this.#askedBack.delete(exchange);
     this.inFlight -= 1;
     if (this.inFlight === 0) {
       this.idleSinceMs = this.#now();
       this.#pingSentAtMs = 0;
-      if (this.state === "draining") this.kill("retired");
+      if (this.state === "draining") this.#endDrained();
     }
-    this.owner.instanceFreed(this, exchange);
+    this.owner.instanceFreed(this, exchange, isGivenBack);
   }
 
   #onHello(bytes: Buffer, start: number, end: number): void {
+    if (this.#endReason !== null) return;
     if (this.state !== "starting") throw new WireError("a second hello");
-    const hello = parseJson(bytes, start, end) as { protocol?: unknown };
-    if (hello.protocol !== protocolVersion) throw new WireError(`protocol ${String(hello.protocol)} is not ${protocolVersion}`);
+    const hello = parseJson(bytes, start, end);
+    const protocol = typeof hello === "object" && hello !== null && "protocol" in hello ? hello.protocol : undefined;
+    if (protocol !== protocolVersion) throw new WireError(`the protocol of hello is not ${protocolVersion}`);
     this.state = "zygote";
     this.owner.instanceHello(this);
   }
 
   #onReady(flags: number, bytes: Buffer, start: number, end: number): void {
+    if (this.#endReason !== null) return;
     if (this.state !== "assigned") throw new WireError("ready without an assignment");
     const whole = this.#description.add(bytes, start, end, (flags & Flag.more) === 0);
     if (whole === null) return;
@@ -480,62 +502,32 @@ export class Instance implements ExchangeLink {
   #onFailed(bytes: Buffer, start: number, end: number): void {
     const failure = failureFrom(bytes, start, end);
     if (this.state === "assigned") {
-      this.#startError = new AloftError("FUNCTION_START_FAILED", `${failure.type}: ${failure.message}`, {
+      this.#cause = new AloftError("FUNCTION_START_FAILED", `${failure.type}: ${failure.message}`, {
         detail: { stack: failure.stack },
         hint: "the error was thrown while the code was imported; run the file on its own to see it",
       });
       this.kill("start");
       return;
     }
-    this.#crash = outcomeError({ ...failure, kind: "crashed" });
+    this.#crashed(outcomeError({ ...failure, kind: "crashed" }));
+  }
+
+  /** Whoever asks next must not be sent there. */
+  #crashed(error: AloftError): void {
+    this.#cause ??= error;
     this.drain(this.#now(), limits.crashDrainMs);
   }
 
-  #onCall(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
-    const exchange = stream === 0 ? null : this.#exchangeOf(stream);
-    let gatherer = this.#calls.get(stream);
-    if (gatherer === undefined) {
-      gatherer = new Gatherer(limits.payloadBytes + 64 * 1024);
-      this.#calls.set(stream, gatherer);
-    }
-    const whole = gatherer.add(bytes, start, end, (flags & Flag.more) === 0);
-    if (whole === null) return;
-    if (whole.length < 4) throw new WireError("a call frame is too short");
-    if (this.#openCalls >= limits.callsOpenPerInstance) {
-      throw new WireError(`more than ${limits.callsOpenPerInstance} calls at once`);
-    }
-    this.#openCalls += 1;
-    const number = whole.readUInt32LE(0);
-    const call = parseCall(parseJson(whole, 4, whole.length));
-    void this.owner.instanceCalled(this, exchange, call).then((reply) => {
-      this.#openCalls -= 1;
-      if (this.state === "gone") return;
-      const json = Buffer.from(JSON.stringify(reply));
-      const payload = Buffer.allocUnsafe(4 + json.length);
-      payload.writeUInt32LE(number);
-      payload.set(json, 4);
-      this.#writer.chunked(FrameType.reply, 0, stream, payload);
-    });
-  }
-
-  #log(log: InstanceLog): void {
-    if (!this.#logBucket.take(this.#now())) {
-      this.#logsDropped += 1;
-      return;
-    }
-    this.#reportDroppedLogs();
-    this.owner.instanceLogged(this, log);
-  }
-
-  #reportDroppedLogs(): void {
-    if (this.#logsDropped === 0) return;
-    const message = `${this.#logsDropped} log lines were dropped: more than ${limits.logLinesPerSecond} lines/s`;
-    this.#logsDropped = 0;
-    this.owner.instanceLogged(this, { exchange: null, atMs: Date.now(), level: "warn", stream: "platform", message });
+  async #ask(stream: number, call: CallMessage): Promise<ReplyMessage> {
+    const exchange = this.#exchanges.get(stream) ?? null;
+    if (exchange !== null || stream === 0) return await this.owner.instanceCalled(this, exchange, call);
+    const message = `the invocation that calls ${call.function} has ended; give its promise to waitUntil`;
+    return { ok: false, code: "INVOCATION_ENDED", message, stack: "" };
   }
 
   #violate(message: string): void {
-    this.#crash = new AloftError("WIRE_VIOLATION", `the function's process ${message}`);
+    if (this.#endReason !== null) return;
+    this.#cause = new AloftError("WIRE_VIOLATION", `the function's process ${message}`);
     this.kill("violation");
   }
 
@@ -549,26 +541,30 @@ export class Instance implements ExchangeLink {
   // --- the end
 
   async #watchEnd(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#socket.once("close", resolve));
     const exit = await this.#sandbox.exited;
     // Frames written before its death are still in the socket, `begun` among them.
-    const timer = setTimeout(() => this.#socket.destroy(), socketCloseMs);
-    await closed;
-    clearTimeout(timer);
-    this.#finish(exit);
+    const isAllRead = await this.#socket.readRest(socketCloseMs);
+    this.#finish(exit, isAllRead);
   }
 
-  #finish(exit: SandboxExit): void {
+  #finish(exit: SandboxExit, isAllRead: boolean): void {
     this.state = "gone";
     if (this.#socketTimer !== null) clearTimeout(this.#socketTimer);
     this.#writer.close();
     this.#output.end();
-    this.#reportDroppedLogs();
-    const error = this.#endError(exit);
+    this.#logs.end();
+    const error = endError({
+      reason: this.#endReason,
+      cause: this.#cause,
+      exit,
+      stderrTail: this.#output.stderrTail(),
+      memoryMiB: this.memoryMiB,
+      stage: this.readyAtMs > 0 ? "serving" : this.assignedAtMs > 0 ? "importing" : "starting",
+    });
     const unbegun: Exchange[] = [];
     for (const exchange of this.#exchanges.values()) {
       if (exchange.isSettled) continue;
-      if (!exchange.hasBegun && exchange.isBodyComplete && exchange.handovers < handoversMax) unbegun.push(exchange);
+      if (isAllRead && mayGoElsewhere(exchange)) unbegun.push(exchange);
       else this.#settle(exchange, error);
     }
     this.#exchanges.clear();
@@ -576,27 +572,19 @@ export class Instance implements ExchangeLink {
     this.inFlight = 0;
     this.owner.instanceGone(this, error, unbegun);
   }
+}
 
-  #endError(exit: SandboxExit): AloftError {
-    if (this.#startError !== null) return this.#startError;
-    const tail = this.#output.stderrTail();
-    if (this.#endReason === "memory" || tail.includes("heap out of memory")) {
-      return new AloftError("FUNCTION_OUT_OF_MEMORY", `the function needed more than its ${this.memoryMiB} MiB of memory`, {
-        hint: 'raise "memoryMiB" of the function (range 64 MiB to 16 GiB), or stream what it holds',
-      });
-    }
-    if (this.#crash !== null) return this.#crash;
-    if (this.#endReason === "blocked") {
-      return new AloftError("FUNCTION_CRASHED", "the process was ended: a handler blocked its event loop past the timeout");
-    }
-    if (this.#endReason === "stuck") {
-      return new AloftError("FUNCTION_CRASHED", "the process was ended: a handler went on after it had been aborted");
-    }
-    if (this.#endReason !== null) return new AloftError("FUNCTION_CRASHED", `the process was ended (${this.#endReason})`);
-    const how = exit.signal === null ? `with exit code ${exit.code}` : `by ${exit.signal}`;
-    const detail = tail === "" ? undefined : { stderr: tail };
-    return new AloftError("FUNCTION_CRASHED", `the function's process ended ${how}`, { detail });
-  }
+/** Its handler was certainly not called, and all of it is still here. */
+function mayGoElsewhere(exchange: Exchange): boolean {
+  return !exchange.hasBegun && exchange.isBodyComplete && exchange.handovers < handoversMax;
+}
+
+function unopened(stream: number): WireError {
+  return new WireError(`stream ${stream} is not open on this connection`);
+}
+
+function assertConnection(stream: number): void {
+  if (stream !== 0) throw new WireError(`a frame of the connection itself names stream ${stream}`);
 }
 
 function parseJson(bytes: Buffer, start: number, end: number): unknown {
@@ -605,12 +593,4 @@ function parseJson(bytes: Buffer, start: number, end: number): unknown {
   } catch {
     throw new WireError("a message is not JSON");
   }
-}
-
-function parseCall(value: unknown): CallMessage {
-  if (typeof value === "object" && value !== null && "op" in value && value.op === "invoke") {
-    const { function: name, payload } = value as { function?: unknown; payload?: unknown };
-    if (typeof name === "string") return { op: "invoke", function: name, payload };
-  }
-  throw new WireError("a call is not one of those there are");
 }

@@ -15,8 +15,10 @@ import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { Describing } from "./describing.ts";
 import { Group, type GroupHost } from "./group.ts";
 import { type GuestProgram, needsOwnStart } from "./guest-program.ts";
-import { type Instance, type InstanceLog, memoryCheckMs } from "./instance.ts";
+import { idleMemoryCheckMs, type Instance, memoryCheckMs } from "./instance.ts";
 import { chooseEvictions } from "./instance-choice.ts";
+import type { InstanceLog } from "./instance-logs.ts";
+import { MachineLoad } from "./machine-load.ts";
 import { Zygotes } from "./zygotes.ts";
 
 export interface PoolOptions {
@@ -24,12 +26,16 @@ export interface PoolOptions {
   readonly program: GuestProgram;
   readonly clock: Clock;
   readonly newId: () => string;
+  /** How many zygotes of the standard memory class wait ready at the least, and how many of all classes at the most. */
   readonly zygotes: number;
+  readonly zygotesMax: number;
   readonly waitForInstanceMs: number;
   readonly memoryBudgetBytes: number;
   readonly onLog: (live: LiveDeployment, log: InstanceLog) => void;
   readonly onCall: (live: LiveDeployment, exchange: Exchange | null, call: CallMessage) => Promise<ReplyMessage>;
   readonly onWarning: (message: string) => void;
+  /** Where there is processor time for more instances; the machine's own figures unless told. */
+  readonly load?: Pick<MachineLoad, "spareCores" | "forget">;
 }
 
 const sweepMs = 25;
@@ -44,21 +50,31 @@ export class Pool implements GroupHost {
   /** By revision, then by group name. */
   readonly #revisions = new Map<string, Map<string, Group>>();
   readonly #active = new Set<Group>();
+  /** What each app's alias is served by: its revision, null for none. */
+  readonly #serving = new Map<string, string | null>();
+  readonly #describing = new Map<Describing, Instance>();
+  readonly #load: Pick<MachineLoad, "spareCores" | "forget">;
+  #spareCores = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
-  #scaledAtMs = 0;
-  #memoryCheckedAtMs = 0;
-  #cpu = process.cpuUsage();
-  #cpuAtMs = 0;
+  #timerMs = 0;
+  #scaledAtMs = Number.NEGATIVE_INFINITY;
+  #memoryCheckedAtMs = Number.NEGATIVE_INFINITY;
   #isStopping = false;
+  #isClosed = false;
+  #closing: Promise<void> | null = null;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#load = options.load ?? new MachineLoad();
     this.#zygotes = new Zygotes({
       sandbox: options.sandbox,
       program: options.program,
       clock: options.clock,
       newId: options.newId,
-      ready: options.zygotes,
+      least: options.zygotes,
+      most: options.zygotesMax,
+      cores: this.cores,
+      budgetBytes: () => this.#zygoteBudgetBytes(),
       onWarning: options.onWarning,
     });
     this.#zygotes.open();
@@ -69,40 +85,66 @@ export class Pool implements GroupHost {
     await this.#zygotes.filled();
   }
 
+  /** Whether a timer is set; on an idle node none is. */
+  get isTimed(): boolean {
+    return this.#timer !== null || this.#zygotes.isTimed;
+  }
+
   group(live: LiveDeployment, name: string): Group {
+    const found = this.#revisions.get(live.revision)?.get(name);
+    if (found !== undefined && !found.isRetired) return found;
+    const serving = this.#serving.get(aliasKey(live.app, live.alias));
+    const isStale = serving !== undefined && serving !== live.revision;
+    if (found !== undefined && isStale) return found;
+    const group = this.#addGroup(live, name);
+    // A request that was routed just before another revision went live.
+    if (isStale) group.retire();
+    return group;
+  }
+
+  #addGroup(live: LiveDeployment, name: string): Group {
+    const spec = live.manifest.groups.find((one) => one.name === name);
+    if (spec === undefined) throw new Error(`deployment ${live.deploymentId} has no group ${name}`);
+    const group = new Group(live, spec, this);
     let groups = this.#revisions.get(live.revision);
     if (groups === undefined) {
       groups = new Map();
       this.#revisions.set(live.revision, groups);
     }
-    let group = groups.get(name);
-    if (group === undefined) {
-      const spec = live.manifest.groups.find((one) => one.name === name);
-      if (spec === undefined) throw new Error(`deployment ${live.deploymentId} has no group ${name}`);
-      group = new Group(live, spec, this);
-      groups.set(name, group);
-    }
+    groups.set(name, group);
     return group;
   }
 
+  /** Throws DESCRIBE_FAILED, SANDBOX_START_FAILED and SHUTTING_DOWN. */
   async describe(request: DescribeRequest): Promise<readonly DescribedFunction[]> {
+    if (this.#isStopping) throw new AloftError("SHUTTING_DOWN", "the server is stopping");
     const describing = new Describing(request);
-    return await describing.run(this.#zygotes.take(limits.describeMemoryMiB, describing));
+    const instance = this.#zygotes.take(limits.describeMemoryMiB, describing);
+    this.#describing.set(describing, instance);
+    this.#hurry();
+    try {
+      return await describing.run(instance, this.nowMs());
+    } finally {
+      this.#describing.delete(describing);
+    }
   }
 
   /** Imports the code in an instance of its first group, which stays. */
   async prepare(live: LiveDeployment): Promise<void> {
     const first = live.manifest.groups[0];
-    if (first !== undefined) await this.group(live, first.name).prepare();
+    if (first === undefined) return;
+    const found = this.#revisions.get(live.revision)?.get(first.name);
+    await (found === undefined || found.isRetired ? this.#addGroup(live, first.name) : found).prepare();
   }
 
-  /** Starts what the groups of a deployment that went live keep at the least. */
+  /** Starts what the groups of a deployment that is live keep at the least. */
   keepMinimum(live: LiveDeployment): void {
     for (const spec of live.manifest.groups) if (spec.limits.minInstances > 0) this.wake(this.group(live, spec.name));
   }
 
-  /** Ends what serves (app, alias) in another revision than this one; null: in any. */
+  /** From now on (app, alias) is served by this revision, or by none: what serves it in another one ends. */
   retireAllBut(app: string, alias: string, revision: string | null): void {
+    this.#serving.set(aliasKey(app, alias), revision);
     for (const [key, groups] of this.#revisions) {
       if (key === revision) continue;
       for (const group of groups.values()) if (group.live.app === app && group.live.alias === alias) group.retire();
@@ -113,12 +155,10 @@ export class Pool implements GroupHost {
     for (const group of this.#revisions.get(live.revision)?.values() ?? []) group.retire();
   }
 
-  /** Revisions that have an instance, whose files it may still read. */
+  /** Revisions whose files an instance may still read. */
   runningRevisions(): ReadonlySet<string> {
     const revisions = new Set<string>();
-    for (const [revision, groups] of this.#revisions) {
-      for (const group of groups.values()) if (!group.isEmpty) revisions.add(revision);
-    }
+    for (const group of this.#active) if (!group.isEmpty) revisions.add(group.live.revision);
     return revisions;
   }
 
@@ -133,20 +173,31 @@ export class Pool implements GroupHost {
     };
   }
 
-  /** Lets what runs finish within the time given, then ends everything. */
+  /** Lets what runs finish within the time given, then ends everything. Resolves when nothing is left. */
   async close(drainMs: number): Promise<void> {
-    if (this.#isStopping) return;
+    this.#closing ??= this.#close(drainMs);
+    await this.#closing;
+  }
+
+  async #close(drainMs: number): Promise<void> {
     this.#isStopping = true;
     const untilMs = this.nowMs() + drainMs;
     while (this.nowMs() < untilMs && [...this.#active].some((one) => one.running > 0 || one.waiting > 0)) {
       await new Promise((resolve) => setTimeout(resolve, sweepMs));
     }
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
     this.#zygotes.close();
+    const left = [...this.#active].flatMap((group) => [...group.instances]);
     const error = new AloftError("SHUTTING_DOWN", "the server is stopping");
     for (const group of this.#active) group.stop(error);
+    for (const instance of this.#describing.values()) {
+      instance.kill("stopping");
+      left.push(instance);
+    }
     await this.#options.sandbox.close();
+    await Promise.all(left.map((instance) => instance.ended));
+    this.#isClosed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
   }
 
   // --- for groups
@@ -159,11 +210,9 @@ export class Pool implements GroupHost {
     return this.#options.waitForInstanceMs;
   }
 
-  /** 0 while the server's own thread is full: then it is the door that makes requests pile up. */
   spareCores(): number {
-    return this.#ownUse > 0.9 ? 0 : Number.POSITIVE_INFINITY;
+    return this.#spareCores;
   }
-  #ownUse = 0;
 
   newInstance(group: Group): Instance | null {
     if (this.#isStopping) throw new AloftError("SHUTTING_DOWN", "the server is stopping");
@@ -180,10 +229,8 @@ export class Pool implements GroupHost {
 
   wake(group: Group): void {
     this.#active.add(group);
-    if (this.#timer === null && !this.#isStopping) this.#schedule(sweepMs);
-    else if (this.#isSlow) this.#hurry();
+    if (this.#timer === null || this.#timerMs > sweepMs) this.#hurry();
   }
-  #isSlow = false;
 
   logged(group: Group, log: InstanceLog): void {
     this.#options.onLog(group.live, log);
@@ -193,46 +240,84 @@ export class Pool implements GroupHost {
     return await this.#options.onCall(group.live, exchange, call);
   }
 
+  // --- memory
+
   /** false when the budget has no room even without every idle instance. */
   #makeRoom(): boolean {
-    const instances: Instance[] = [];
-    for (const group of this.#active) instances.push(...group.instances);
-    const budgetBytes = this.#options.memoryBudgetBytes - this.#zygotes.memoryBytes;
-    const victims = chooseEvictions(instances, newInstanceBytes, budgetBytes);
-    if (victims === null) return false;
-    for (const victim of victims) victim.kill("evicted");
-    return true;
+    if (this.#evictFor(newInstanceBytes)) return true;
+    // What waits ready gives way to what is asked for, in time for the next try.
+    this.#zygotes.tick();
+    return this.#evictFor(newInstanceBytes);
+  }
+
+  /** Ends the least recently used idle instances until so many bytes more fit; none when that would not do. */
+  #evictFor(bytes: number): boolean {
+    const instances = this.#livingInstances();
+    let needBytes = bytes;
+    // One that is starting will take more than it does now.
+    for (const one of instances) if (one.readyAtMs === 0) needBytes += Math.max(0, newInstanceBytes - one.memoryBytes);
+    const victims = chooseEvictions(instances, needBytes, this.#options.memoryBudgetBytes - this.#zygotes.memoryBytes);
+    for (const victim of victims ?? []) victim.kill("evicted");
+    return victims !== null;
+  }
+
+  /** What the instances that work or are kept leave, one more of them excepted: idle ones give way to zygotes. */
+  #zygoteBudgetBytes(): number {
+    let bytes = this.#options.memoryBudgetBytes - newInstanceBytes;
+    for (const one of this.#livingInstances()) {
+      if (one.inFlight > 0 || one.kept || one.readyAtMs === 0) bytes -= one.memoryBytes;
+    }
+    return Math.max(0, bytes);
+  }
+
+  #livingInstances(): Instance[] {
+    const living: Instance[] = [];
+    for (const group of this.#active) for (const one of group.instances) if (one.endReason === null) living.push(one);
+    return living;
   }
 
   // --- the timer
 
-  #schedule(delayMs: number): void {
-    this.#isSlow = delayMs > sweepMs;
-    this.#timer = setTimeout(this.#tick, delayMs);
-    this.#timer.unref();
-  }
-
   #hurry(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
+    // After a pause nothing is known of the machine's load.
+    else this.#load.forget();
     this.#schedule(sweepMs);
   }
 
-  readonly #tick = (): void => {
+  #schedule(delayMs: number): void {
+    if (this.#isClosed) return;
+    this.#timerMs = delayMs;
+    this.#timer = setTimeout(this.tick, delayMs);
+    this.#timer.unref();
+  }
+
+  /** Deadlines, silence and memory at every call; scaling at most every 250 ms. Sets the timer for the next one. */
+  readonly tick = (): void => {
+    if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     const nowMs = this.nowMs();
     const isScaling = nowMs - this.#scaledAtMs >= scaleMs - 1;
     const isCheckingMemory = nowMs - this.#memoryCheckedAtMs >= memoryCheckMs;
     if (isCheckingMemory) this.#memoryCheckedAtMs = nowMs;
-    if (isScaling) this.#measureOwnUse(nowMs);
-    let isBusy = false;
+    if (isScaling) {
+      this.#scaledAtMs = nowMs;
+      this.#spareCores = this.#load.spareCores();
+    }
+    let delayMs = Number.POSITIVE_INFINITY;
+    for (const describing of this.#describing.keys()) {
+      describing.sweep(nowMs, isCheckingMemory);
+      delayMs = sweepMs;
+    }
     for (const group of this.#active) {
       group.sweep(nowMs, isCheckingMemory);
-      if (isScaling) group.scale(nowMs);
+      if (isScaling && !this.#isStopping) group.scale(nowMs);
       if (group.isEmpty && (group.isRetired || group.spec.limits.minInstances === 0)) this.#forget(group);
-      else if (group.running > 0 || group.waiting > 0 || group.hasStarting) isBusy = true;
+      else delayMs = Math.min(delayMs, delayOf(group));
     }
-    if (this.#active.size > 0 && !this.#isStopping) this.#schedule(isBusy ? sweepMs : scaleMs);
-    else if (this.#isStopping && isBusy) this.#schedule(sweepMs);
+    // Instances grow while they run: what idles gives way.
+    if (isScaling) this.#evictFor(0);
+    if (delayMs < Number.POSITIVE_INFINITY) this.#schedule(delayMs);
   };
 
   #forget(group: Group): void {
@@ -243,13 +328,14 @@ export class Pool implements GroupHost {
     groups.delete(group.spec.name);
     if (groups.size === 0) this.#revisions.delete(group.live.revision);
   }
+}
 
-  #measureOwnUse(nowMs: number): void {
-    const used = process.cpuUsage(this.#cpu);
-    const spanMs = nowMs - this.#cpuAtMs;
-    if (spanMs > 0) this.#ownUse = (used.user + used.system) / 1000 / spanMs;
-    this.#cpu = process.cpuUsage();
-    this.#cpuAtMs = nowMs;
-    this.#scaledAtMs = nowMs;
-  }
+/** When a group is to be looked after again. */
+function delayOf(group: Group): number {
+  if (group.running > 0 || group.waiting > 0 || group.hasStarting) return sweepMs;
+  return group.isAtRest ? idleMemoryCheckMs : scaleMs;
+}
+
+function aliasKey(app: string, alias: string): string {
+  return `${app}/${alias}`;
 }

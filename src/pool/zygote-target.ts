@@ -119,7 +119,7 @@ export interface RefillMoment {
 }
 
 /** After a cold start: its response is still being written, and another request of the same page may follow. */
-const quietMs = 20;
+export const quietMs = 20;
 /** With cold starts without end refilling cannot wait for a pause. */
 const patienceMs = 250;
 

@@ -1,0 +1,71 @@
+/**
+ * What an instance asks of the node: calls put together from their frames, handed on, and replied to. Bounded, because
+ * user code can write any of it: one unfinished call, so many open ones.
+ */
+import { asAloftError } from "../contract/errors.ts";
+import { limits } from "../contract/limits.ts";
+import { Flag, FrameType } from "../wire/frames.ts";
+import { type CallMessage, Gatherer, type ReplyMessage } from "../wire/messages.ts";
+import { WireError } from "../wire/reader.ts";
+import type { FrameWriter } from "../wire/writer.ts";
+
+/** Beside the payload: the name of the function and what JSON adds. */
+const callBytesMax = limits.payloadBytes + 64 * 1024;
+
+export class InstanceCalls {
+  readonly #writer: FrameWriter;
+  readonly #ask: (stream: number, call: CallMessage) => Promise<ReplyMessage>;
+  readonly #gatherer = new Gatherer(callBytesMax);
+  /** Whose call has begun and is not complete; -1: nobody's. */
+  #unfinished = -1;
+  #open = 0;
+
+  constructor(writer: FrameWriter, ask: (stream: number, call: CallMessage) => Promise<ReplyMessage>) {
+    this.#writer = writer;
+    this.#ask = ask;
+  }
+
+  /** Throws WireError. */
+  receive(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
+    if (this.#unfinished !== -1 && this.#unfinished !== stream) throw new WireError("a call inside another call's frames");
+    const whole = this.#gatherer.add(bytes, start, end, (flags & Flag.more) === 0);
+    this.#unfinished = whole === null ? stream : -1;
+    if (whole === null) return;
+    if (whole.length < 4) throw new WireError("a call frame is too short");
+    if (this.#open >= limits.callsOpenPerInstance) {
+      throw new WireError(`more than ${limits.callsOpenPerInstance} calls at once`);
+    }
+    this.#open += 1;
+    void this.#reply(stream, whole.readUInt32LE(0), parseCall(whole.toString("utf8", 4)));
+  }
+
+  async #reply(stream: number, number: number, call: CallMessage): Promise<void> {
+    let reply: ReplyMessage;
+    try {
+      reply = await this.#ask(stream, call);
+    } catch (error) {
+      const { code, message } = asAloftError(error);
+      reply = { ok: false, code, message, stack: "" };
+    }
+    this.#open -= 1;
+    const json = Buffer.from(JSON.stringify(reply));
+    const payload = Buffer.allocUnsafe(4 + json.length);
+    payload.writeUInt32LE(number);
+    payload.set(json, 4);
+    this.#writer.chunked(FrameType.reply, 0, stream, payload);
+  }
+}
+
+function parseCall(text: string): CallMessage {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new WireError("a call is not JSON");
+  }
+  if (typeof value === "object" && value !== null && "op" in value && value.op === "invoke") {
+    const { function: name, payload } = value as { function?: unknown; payload?: unknown };
+    if (typeof name === "string") return { op: "invoke", function: name, payload };
+  }
+  throw new WireError("a call is not one of those there are");
+}
