@@ -3,7 +3,8 @@ import { Flag, FrameType, payloadBytesMax } from "../../src/wire/frames.ts";
 import { type Failure, writeHeadBytes, writeHeadText } from "../../src/wire/messages.ts";
 import type { FrameWriter } from "../../src/wire/writer.ts";
 import type { Invocation } from "./invocation.ts";
-import { isResponse, nativeResponseOf, pairsOf, plainResponseOf } from "./response.ts";
+import { pairsOf } from "./headers.ts";
+import { isResponse, nativeResponseOf, type PlainBody, plainResponseOf } from "./response.ts";
 
 /** A response that is not one; its message says what came instead. */
 export class BadResponse extends Error {
@@ -25,6 +26,10 @@ export function sendResponse(
     const text = plain.headers.join("\n");
     const flags = Flag.end | finalFlags();
     const { body } = plain;
+    if (isStream(body)) {
+      sendHead(writer, invocation, plain.status, text);
+      return pump(writer, invocation, body, finalFlags);
+    }
     const isSent =
       typeof body === "string"
         ? writeHeadText(writer, invocation.stream, flags, plain.status, text, body)
@@ -47,6 +52,10 @@ export function sendResponse(
 }
 
 const empty = new Uint8Array(0);
+
+function isStream(body: PlainBody): body is ReadableStream<Uint8Array> {
+  return typeof body === "object" && body !== null && "getReader" in body;
+}
 
 function sendHead(writer: FrameWriter, invocation: Invocation, status: number, text: string): void {
   if (writeHeadBytes(writer, invocation.stream, 0, status, text, null)) return;

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BodySource } from "./body.ts";
+import { installHeaders } from "./headers.ts";
+import { nativeWeb } from "./native-web.ts";
 import { installRequest, LightRequest } from "./request.ts";
 
-const Native = globalThis.Request;
+installHeaders();
 installRequest();
+
+const Native = nativeWeb().Request;
 
 function make(body: Buffer | null = null, headers: string[] = ["content-type", "text/plain"], method = "POST"): Request {
   const source = body === null ? null : new BodySource(body, true, () => {});

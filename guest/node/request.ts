@@ -1,11 +1,12 @@
 /**
- * The `Request` a handler gets: it is a `Request` to every check, but the web object behind it is only made when
- * something is asked of it that the plain fields cannot answer. A handler that looks at the method, the URL and a JSON
- * body never pays for the 10 to 20 microseconds of the real one.
+ * The `Request` a handler gets: it is a `Request` to every check, but the web's own object is only made when something
+ * is asked of it that the plain fields cannot answer. A handler that looks at the method, the URL, headers and a JSON body
+ * never pays for it.
  */
+import { Readable } from "node:stream";
 import type { BodySource } from "./body.ts";
-
-const NativeRequest = globalThis.Request;
+import { headersFrom, type LightHeaders } from "./headers.ts";
+import { loadedWeb, nativeWeb, replaceGlobal } from "./native-web.ts";
 
 /** What the wire said of the request. Header names are lower case; `headers` holds name, value, name, value, ... */
 export interface RequestHead {
@@ -20,7 +21,8 @@ export class LightRequest {
   readonly #head: RequestHead;
   readonly #source: BodySource | null;
   readonly #signalOf: () => AbortSignal;
-  #headers: Headers | null = null;
+  #headers: LightHeaders | null = null;
+  #stream: ReadableStream<Uint8Array> | null = null;
   #native: Request | null = null;
   #isUsed = false;
 
@@ -28,6 +30,10 @@ export class LightRequest {
     this.#head = head;
     this.#source = source;
     this.#signalOf = signalOf;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Request";
   }
 
   get method(): string {
@@ -41,7 +47,7 @@ export class LightRequest {
   get headers(): Headers {
     if (this.#native !== null) return this.#native.headers;
     this.#headers ??= headersFrom(this.#head.headers);
-    return this.#headers;
+    return this.#headers as unknown as Headers;
   }
 
   get signal(): AbortSignal {
@@ -49,27 +55,32 @@ export class LightRequest {
   }
 
   get bodyUsed(): boolean {
-    return this.#native === null ? this.#isUsed : this.#native.bodyUsed;
+    if (this.#native !== null) return this.#native.bodyUsed;
+    return this.#isUsed || (this.#stream !== null && Readable.isDisturbed(this.#stream as unknown as Readable));
   }
 
   get body(): ReadableStream<Uint8Array> | null {
-    return this.#source === null && this.#native === null ? null : this[nativeOf]().body as ReadableStream<Uint8Array> | null;
+    if (this.#native !== null) return this.#native.body as ReadableStream<Uint8Array> | null;
+    if (this.#source === null) return null;
+    // After it was read some other way, the web's own object shows a body that is used up.
+    if (this.#isUsed) return this[nativeOf]().body as ReadableStream<Uint8Array> | null;
+    this.#stream ??= this.#source.stream();
+    return this.#stream;
   }
 
   async text(): Promise<string> {
-    if (this.#native !== null) return await this.#native.text();
+    if (this.#isBeyondBytes) return await this[nativeOf]().text();
     return decodeText(await this.#bytes());
   }
 
   async json(): Promise<unknown> {
-    if (this.#native !== null) return await this.#native.json();
+    if (this.#isBeyondBytes) return await this[nativeOf]().json();
     return JSON.parse(decodeText(await this.#bytes()));
   }
 
   async bytes(): Promise<Uint8Array> {
-    if (this.#native !== null) return new Uint8Array(await this.#native.arrayBuffer());
-    const bytes = await this.#bytes();
-    return new Uint8Array(bytes);
+    if (this.#isBeyondBytes) return new Uint8Array(await this[nativeOf]().arrayBuffer());
+    return new Uint8Array(await this.#bytes());
   }
 
   async arrayBuffer(): Promise<ArrayBuffer> {
@@ -128,16 +139,17 @@ export class LightRequest {
     return "half";
   }
 
-  /** The real web object, made once; from then on it is the one that counts. */
+  /** The web's own object, made once; from then on it is the one that counts. */
   [nativeOf](): Request {
     if (this.#native !== null) return this.#native;
+    const NativeRequest = nativeWeb().Request;
     const init: RequestInit & { duplex: "half" } = {
       method: this.#head.method,
       headers: this.headers,
       signal: this.#signalOf(),
       duplex: "half",
     };
-    if (this.#source !== null) init.body = this.#isUsed ? new Uint8Array(0) : this.#source.stream();
+    if (this.#source !== null) init.body = this.#isUsed ? new Uint8Array(0) : (this.#stream ?? this.#source.stream());
     const native = new NativeRequest(this.#head.url, init);
     // A body that was read before stays read.
     if (this.#isUsed && this.#source !== null) void native.text();
@@ -147,6 +159,15 @@ export class LightRequest {
 
   [Symbol.for("nodejs.util.inspect.custom")](): Request {
     return this[nativeOf]();
+  }
+
+  static isOurs(value: unknown): value is LightRequest {
+    return typeof value === "object" && value !== null && #head in value;
+  }
+
+  /** Its bytes have already been given out as a stream or to the web's own object. */
+  get #isBeyondBytes(): boolean {
+    return this.#native !== null || this.#stream !== null;
   }
 
   async #bytes(): Promise<Buffer> {
@@ -161,13 +182,7 @@ const emptyBytes = Buffer.alloc(0);
 
 /** The web object behind one of ours; anything else is returned as it is. */
 export function unwrapRequest(input: unknown): unknown {
-  return input instanceof LightRequest ? input[nativeOf]() : input;
-}
-
-export function headersFrom(pairs: readonly string[]): Headers {
-  const headers = new Headers();
-  for (let at = 0; at + 1 < pairs.length; at += 2) headers.append(pairs[at] as string, pairs[at + 1] as string);
-  return headers;
+  return LightRequest.isOurs(input) ? input[nativeOf]() : input;
 }
 
 /** UTF-8 as the web decodes it: without a leading byte-order mark. */
@@ -176,14 +191,25 @@ export function decodeText(bytes: Buffer): string {
   return bytes.toString("utf8", start);
 }
 
-/** Makes ours pass for the real ones, everywhere: `instanceof Request`, `new Request(request)`, `fetch(request)`. */
+/**
+ * Makes ours pass for the web's everywhere: `instanceof Request`, `new Request(request)`, `fetch(request)`. The global
+ * stands for the real class, and loads it when anything but `instanceof` is asked of it.
+ */
 export function installRequest(): void {
-  Object.setPrototypeOf(LightRequest.prototype, NativeRequest.prototype);
-  globalThis.Request = new Proxy(NativeRequest, {
-    construct(target, parameters, newTarget) {
-      if (parameters[0] instanceof LightRequest) parameters[0] = unwrapRequest(parameters[0]);
-      return Reflect.construct(target, parameters, newTarget) as Request;
+  function isRequest(value: unknown): boolean {
+    return LightRequest.isOurs(value) || (loadedWeb() !== null && value instanceof nativeWeb().Request);
+  }
+  const standIn: object = new Proxy(function Request() {}, {
+    construct(_target, [input, ...rest]: unknown[], newTarget): object {
+      const NativeRequest = nativeWeb().Request;
+      const made: object = newTarget === standIn ? NativeRequest : newTarget;
+      return Reflect.construct(NativeRequest, [unwrapRequest(input), ...rest], made as typeof Request) as object;
     },
+    get: (_target, name): unknown => (name === Symbol.hasInstance ? isRequest : Reflect.get(nativeWeb().Request, name)),
+    has: (_target, name) => Reflect.has(nativeWeb().Request, name),
+  });
+  replaceGlobal("Request", standIn, ({ Request: NativeRequest }) => {
+    Object.setPrototypeOf(LightRequest.prototype, NativeRequest.prototype);
   });
   const nativeFetch = globalThis.fetch;
   globalThis.fetch = function fetch(input, init) {

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { installHeaders } from "./headers.ts";
+import { nativeWeb } from "./native-web.ts";
 import { installResponse, isResponse, LightResponse, nativeResponseOf, plainResponseOf } from "./response.ts";
 
-const Native = globalThis.Response;
+installHeaders();
 installResponse();
+
+const Native = nativeWeb().Response;
 
 type Init = ConstructorParameters<typeof Native>[1];
 type Body = ConstructorParameters<typeof Native>[0];

@@ -1,21 +1,14 @@
 /**
  * The `Response` of the guest: status, headers and body stay the plain values they were given as until something is
- * asked that needs the web object. Answering `new Response("hello")` then costs a string, not a stream.
+ * asked that needs the web's own object. Answering `new Response("hello")` then costs a string, not a stream.
  */
+import { Readable } from "node:stream";
 import { inspect } from "node:util";
+import { type HeadersInit, headersFrom, headerName, headerValue, LightHeaders, pairsOf } from "./headers.ts";
+import { loadedWeb, nativeWeb, replaceGlobal } from "./native-web.ts";
 
-const NativeResponse = globalThis.Response;
-
-/** Characters of a header name (RFC 9110 token) and of a value, as the web's own checks allow them. */
-const headerName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-// oxlint-disable-next-line no-control-regex -- control characters are what it is about
-const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/;
-
-type BodyInit = ConstructorParameters<typeof NativeResponse>[0];
-type HeadersInit = ConstructorParameters<typeof Headers>[0];
-type RedirectStatus = Parameters<typeof NativeResponse.redirect>[1];
-
-type PlainBody = string | Uint8Array | null;
+type BodyInit = ConstructorParameters<typeof globalThis.Response>[0];
+export type PlainBody = string | Uint8Array | ReadableStream<Uint8Array> | null;
 
 /** Status, headers and body as plain values; `headers` holds name, value, name, value, ... in lower case. */
 export interface PlainResponse {
@@ -26,46 +19,63 @@ export interface PlainResponse {
 
 const plainOf = Symbol("plain response");
 const nativeOf = Symbol("native response");
-const wrapNative = Symbol("wrap native response");
+const noBodyStatuses: ReadonlySet<number> = new Set([204, 205, 304]);
+const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+const statusTextRule = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 export class LightResponse {
   #status = 200;
   #statusText = "";
-  #pairs: string[] | null = null;
+  #pairs: string[] = [];
   #body: PlainBody = null;
-  #headers: Headers | null = null;
+  #headers: LightHeaders | null = null;
   #native: Response | null = null;
+  #isUsed = false;
 
   constructor(body?: BodyInit | null, init?: ResponseInit) {
-    if (!this.#takePlain(body, init)) this.#native = new NativeResponse(body, init);
+    if (init !== undefined && init !== null) this.#takeInit(init);
+    if (body === undefined || body === null) return;
+    if (noBodyStatuses.has(this.#status)) {
+      throw new TypeError(`Response with status ${this.#status} cannot have body`);
+    }
+    const type = this.#takeBody(body);
+    // What only the web's own class can read (Blob, FormData, iterables) is its from the start.
+    if (type === null) this.#native = new (nativeWeb().Response)(body, init);
+    else if (type !== "" && !this.#hasContentType()) this.#pairs.push("content-type", type);
   }
 
   static json(data: unknown, init?: ResponseInit): LightResponse {
     const text = JSON.stringify(data);
-    // Undefined is what the web refuses too: let its own words say so.
-    if (text === undefined) return wrap(NativeResponse.json(data, init));
-    const response = new LightResponse(text, init);
-    if (response.#native !== null) {
-      response.#native = NativeResponse.json(data, init);
-      return response;
+    if (text === undefined) throw new TypeError("Response.json: the value is not JSON serializable");
+    const response = new LightResponse(null, init);
+    if (noBodyStatuses.has(response.#status)) {
+      throw new TypeError(`Response with status ${response.#status} cannot have body`);
     }
-    response.#pairs ??= [];
-    const given = response.#pairs.indexOf("content-type");
-    if (given < 0) response.#pairs.push("content-type", "application/json");
-    else if (response.#isTypeImplied) response.#pairs[given + 1] = "application/json";
+    response.#body = text;
+    if (!response.#hasContentType()) response.#pairs.push("content-type", "application/json");
     return response;
   }
 
   static error(): Response {
-    return NativeResponse.error();
+    return nativeWeb().Response.error();
   }
 
-  static redirect(url: string | URL, status?: RedirectStatus): Response {
-    return NativeResponse.redirect(url, status);
+  static redirect(url: string | URL, status = 302): LightResponse {
+    const location = new URL(String(url)).href;
+    if (!redirectStatuses.has(status)) throw new RangeError(`Invalid status code ${status}`);
+    return new LightResponse(null, { status, headers: { location } });
   }
 
   static [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === "object" && value !== null && NativeResponse.prototype.isPrototypeOf(value);
+    return isResponse(value);
+  }
+
+  static isOurs(value: unknown): value is LightResponse {
+    return typeof value === "object" && value !== null && #pairs in value;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Response";
   }
 
   get status(): number {
@@ -82,20 +92,17 @@ export class LightResponse {
 
   get headers(): Headers {
     if (this.#native !== null) return this.#native.headers;
-    if (this.#headers === null) {
-      this.#headers = new Headers();
-      const pairs = this.#pairs ?? [];
-      for (let at = 0; at < pairs.length; at += 2) this.#headers.append(pairs[at] as string, pairs[at + 1] as string);
-    }
-    return this.#headers;
+    this.#headers ??= headersFrom(this.#pairs);
+    return this.#headers as unknown as Headers;
   }
 
   get body(): ReadableStream<Uint8Array> | null {
+    if (this.#native === null && this.#body === null) return null;
     return this[nativeOf]().body as ReadableStream<Uint8Array> | null;
   }
 
   get bodyUsed(): boolean {
-    return this.#native !== null && this.#native.bodyUsed;
+    return this.#native === null ? this.#isUsed : this.#native.bodyUsed;
   }
 
   get type(): string {
@@ -115,11 +122,18 @@ export class LightResponse {
   }
 
   async text(): Promise<string> {
+    if (this.#native === null && !this.#isUsed) {
+      if (this.#body === null) return "";
+      if (typeof this.#body === "string") {
+        this.#isUsed = true;
+        return this.#body.isWellFormed() ? this.#body.replace(/^\ufeff/, "") : Buffer.from(this.#body).toString();
+      }
+    }
     return await this[nativeOf]().text();
   }
 
   async json(): Promise<unknown> {
-    return await this[nativeOf]().json();
+    return JSON.parse(await this.text());
   }
 
   async bytes(): Promise<Uint8Array> {
@@ -144,105 +158,114 @@ export class LightResponse {
 
   /** The plain values when nothing has asked for more, else null. */
   [plainOf](): PlainResponse | null {
-    if (this.#native !== null) return null;
-    const headers = this.#headers === null ? (this.#pairs ?? []) : pairsOf(this.#headers);
+    if (this.#native !== null || this.#isUsed) return null;
+    const headers = this.#headers === null ? this.#pairs : pairsOf(this.#headers);
     return { status: this.#status, headers, body: this.#body };
   }
 
-  /** The web object, made once; from then on it is the one that counts. */
+  /** The web's own object, made once; from then on it is the one that counts. */
   [nativeOf](): Response {
-    this.#native ??= new NativeResponse(this.#body as BodyInit, {
+    if (this.#native !== null) return this.#native;
+    this.#native = new (nativeWeb().Response)(this.#body as BodyInit, {
       status: this.#status,
       statusText: this.#statusText,
       headers: this.headers,
     });
+    // A body that was read before stays read.
+    if (this.#isUsed) void this.#native.text();
     return this.#native;
   }
 
-  static [wrapNative](native: Response): LightResponse {
-    const response = new LightResponse();
-    response.#native = native;
-    return response;
+  #takeInit({ status, statusText, headers }: ResponseInit): void {
+    if (status !== undefined) {
+      const number = Number(status) & 0xffff;
+      if (number < 200 || number > 599) {
+        throw new RangeError('init["status"] must be in the range of 200 to 599, inclusive.');
+      }
+      this.#status = number;
+    }
+    if (statusText !== undefined) {
+      const text = String(statusText);
+      if (!statusTextRule.test(text)) throw new TypeError("Invalid statusText");
+      this.#statusText = text;
+    }
+    if (headers !== undefined && headers !== null) this.#takeHeaders(headers);
   }
 
-  /** The content type came from the body, not from the caller. */
-  #isTypeImplied = false;
-
-  /** false when only the web's own constructor can tell what is meant or what is wrong. */
-  #takePlain(body: BodyInit | null | undefined, init: ResponseInit | undefined): boolean {
-    const isText = typeof body === "string";
-    if (!isText && body !== null && body !== undefined && !(body instanceof Uint8Array)) return false;
-    if (init !== undefined && init !== null) {
-      const { status, statusText, headers } = init;
-      if (status !== undefined) {
-        if (!Number.isInteger(status) || status < 200 || status > 599) return false;
-        if (body !== null && body !== undefined && (status === 204 || status === 205 || status === 304)) return false;
-        this.#status = status;
-      }
-      if (statusText !== undefined && statusText !== "") {
-        if (typeof statusText !== "string" || !headerValue.test(statusText)) return false;
-        this.#statusText = statusText;
-      }
-      if (headers !== undefined && !this.#takeHeaders(headers)) return false;
+  #takeHeaders(headers: NonNullable<HeadersInit>): void {
+    if (Object.getPrototypeOf(headers) !== Object.prototype) {
+      this.#pairs = new LightHeaders(headers).toPairs();
+      return;
     }
-    // A view that the caller goes on using must not change what was answered.
-    this.#body = isText ? body : body instanceof Uint8Array ? Buffer.from(body) : null;
-    if (isText && (this.#pairs === null || !this.#pairs.includes("content-type"))) {
-      this.#pairs ??= [];
-      this.#pairs.push("content-type", "text/plain;charset=UTF-8");
-      this.#isTypeImplied = true;
-    }
-    return true;
-  }
-
-  #takeHeaders(headers: HeadersInit): boolean {
-    if (typeof headers !== "object" || headers === null) return false;
-    if (Object.getPrototypeOf(headers) !== Object.prototype) return false;
     const pairs: string[] = [];
-    for (const name in headers) {
-      const value = (headers as Record<string, unknown>)[name];
-      if (typeof value !== "string" || !headerName.test(name) || !headerValue.test(value)) return false;
-      const lower = name.toLowerCase();
-      if (pairs.includes(lower)) return false;
-      pairs.push(lower, value.trim());
+    for (const name of Object.keys(headers)) {
+      const key = headerName(name);
+      if (pairs.includes(key)) {
+        this.#pairs = new LightHeaders(headers).toPairs();
+        return;
+      }
+      pairs.push(key, headerValue((headers as Record<string, unknown>)[name]));
     }
     this.#pairs = pairs;
-    return true;
+  }
+
+  /** The content type that the body implies, "" for none; null when it is not one of the plain ones. */
+  #takeBody(body: unknown): string | null {
+    if (typeof body === "string") {
+      this.#body = body;
+      return "text/plain;charset=UTF-8";
+    }
+    if (ArrayBuffer.isView(body)) {
+      // Copied, for the caller may go on using it.
+      this.#body = Buffer.from(Buffer.from(body.buffer as ArrayBuffer, body.byteOffset, body.byteLength));
+      return "";
+    }
+    if (body instanceof ArrayBuffer) {
+      this.#body = Buffer.from(Buffer.from(body));
+      return "";
+    }
+    if (body instanceof URLSearchParams) {
+      this.#body = body.toString();
+      return "application/x-www-form-urlencoded;charset=UTF-8";
+    }
+    if (isFreeStream(body)) {
+      this.#body = body;
+      return "";
+    }
+    return null;
+  }
+
+  #hasContentType(): boolean {
+    for (let at = 0; at < this.#pairs.length; at += 2) if (this.#pairs[at] === "content-type") return true;
+    return false;
   }
 }
 
-function wrap(native: Response): LightResponse {
-  return LightResponse[wrapNative](native);
-}
-
-/** Name, value, name, value, ...; each `set-cookie` on its own. */
-export function pairsOf(headers: Headers): string[] {
-  const pairs: string[] = [];
-  for (const [name, value] of headers) pairs.push(name, value);
-  return pairs;
+/** A ReadableStream that nobody has read from; what is wrong with another one the web's own class says. */
+function isFreeStream(body: unknown): body is ReadableStream<Uint8Array> {
+  if (typeof body !== "object" || body === null || !("getReader" in body)) return false;
+  if (Object.prototype.toString.call(body) !== "[object ReadableStream]") return false;
+  return !(body as ReadableStream).locked && !Readable.isDisturbed(body as unknown as Readable);
 }
 
 export function plainResponseOf(response: unknown): PlainResponse | null {
-  return isOurs(response) ? response[plainOf]() : null;
+  return LightResponse.isOurs(response) ? response[plainOf]() : null;
 }
 
 export function nativeResponseOf(response: Response): Response {
   const given: unknown = response;
-  return isOurs(given) ? given[nativeOf]() : response;
-}
-
-/** `instanceof` says yes to the web's own responses too; this does not. */
-function isOurs(value: unknown): value is LightResponse {
-  return typeof value === "object" && value !== null && plainOf in value;
+  return LightResponse.isOurs(given) ? given[nativeOf]() : response;
 }
 
 export function isResponse(value: unknown): value is Response {
-  return typeof value === "object" && value !== null && NativeResponse.prototype.isPrototypeOf(value);
+  if (LightResponse.isOurs(value)) return true;
+  const native = loadedWeb()?.Response;
+  return native !== undefined && typeof value === "object" && value !== null && native.prototype.isPrototypeOf(value);
 }
 
 export function installResponse(): void {
-  Object.setPrototypeOf(LightResponse.prototype, NativeResponse.prototype);
-  Object.setPrototypeOf(LightResponse, NativeResponse);
   Object.defineProperty(LightResponse, "name", { value: "Response" });
-  globalThis.Response = LightResponse as unknown as typeof Response;
+  replaceGlobal("Response", LightResponse, ({ Response: NativeResponse }) => {
+    Object.setPrototypeOf(LightResponse.prototype, NativeResponse.prototype);
+  });
 }

@@ -33,6 +33,8 @@ import { rehearsalFrames, rehearsalFunction } from "./rehearsal.ts";
 import { LightRequest } from "./request.ts";
 import { mapStacks } from "./stacks.ts";
 
+/** Longer than a process waits while cold starts follow each other; then preparing more would only take time from them. */
+const waitingMs = 250;
 const assignBytesMax = 4 * 1024 * 1024;
 
 export class Runtime {
@@ -46,6 +48,7 @@ export class Runtime {
   #functions: readonly LoadedFunction[] = [];
   #identity: Identity = { app: "", alias: "", deployment: "" };
   #isDraining = false;
+  #waiting: NodeJS.Timeout | undefined;
   #utilisation = performance.eventLoopUtilization();
 
   constructor() {
@@ -58,11 +61,16 @@ export class Runtime {
     this.#watchFaults();
   }
 
-  /** Says that this process can take a deployment. */
-  hello(): void {
+  /** Says that this process can take a deployment. If none comes for a while, `prepareMore` runs. */
+  hello(prepareMore: () => Promise<void>): void {
     const hello: Hello = { protocol: protocolVersion, runtime: `node ${process.version}` };
     this.#connection.writer.json(FrameType.hello, 0, hello);
     this.#connection.writer.flush();
+    this.#waiting = setTimeout(() => {
+      void prepareMore().then(() => {
+        this.#connection.writer.empty(FrameType.warmed, 0, 0);
+      });
+    }, waitingMs);
   }
 
   /** Runs made-up invocations, unheard by the node. */
@@ -128,6 +136,7 @@ export class Runtime {
   // --- loading
 
   async #load(assign: Assign): Promise<void> {
+    clearTimeout(this.#waiting);
     const { writer } = this.#connection;
     try {
       if (assign.lambda !== null) {

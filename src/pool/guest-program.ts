@@ -33,6 +33,8 @@ export function guestSpec(
       `--max-old-space-size=${heapMiB}`,
       `--max-semi-space-size=${semiSpaceMiB}`,
       "--disable-warning=ExperimentalWarning",
+      // For `guest/node/native-web.ts`, which loads Node's web classes only when they are needed.
+      "--expose-internals",
       program.entry,
     ],
     env: variables === null ? plainEnvironment : { ...plainEnvironment, ...variables },

@@ -56,8 +56,8 @@ export const FrameType = {
   ping: 16,
   /** guest: u32 number, u32 invocations in flight, f64 event-loop utilisation since the last pong, f64 heap bytes. */
   pong: 17,
-  /** guest: the same as pong without the number, unasked. */
-  stats: 18,
+  /** guest: while it waits for a deployment: it has prepared all it can. */
+  warmed: 18,
   /** node: no more invocations will come; end when the last has. */
   drain: 19,
 } as const;
