@@ -77,6 +77,7 @@ export class Instance implements ExchangeLink {
   utilisation = 0;
   memoryBytes = 0;
   measuredAtMs = 0;
+  isBackground = false;
   /** Has not answered a ping in time: no new work until it does. */
   isBlocked = false;
   /** One of its group's `minInstances`. */
@@ -139,6 +140,7 @@ export class Instance implements ExchangeLink {
 
   /** While it starts ahead of need it may take no processor time from what runs. */
   setPriority(priority: "background" | "normal"): void {
+    this.isBackground = priority === "background";
     this.#sandbox.setPriority(priority);
   }
 
@@ -357,7 +359,9 @@ export class Instance implements ExchangeLink {
         return;
       }
       case FrameType.warmed: {
-        if (this.state === "zygote") this.setPriority("normal");
+        if (this.state !== "zygote") return;
+        this.measureMemory();
+        if (this.isBackground) this.setPriority("normal");
         return;
       }
       case FrameType.ready: {

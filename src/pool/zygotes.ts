@@ -128,7 +128,7 @@ export class Zygotes implements InstanceOwner {
     const taken = waiting.splice(at, at < 0 ? 0 : 1)[0];
     if (taken === undefined) return this.spawn(memoryMiB, owner, null);
     taken.owner = owner;
-    if (taken.state === "starting") taken.setPriority("normal");
+    if (taken.isBackground) taken.setPriority("normal");
     this.#handedOver.add(taken);
     this.#schedule(quietMs);
     return taken;
@@ -153,7 +153,7 @@ export class Zygotes implements InstanceOwner {
   // --- as the owner of those that wait
 
   instanceHello(instance: Instance): void {
-    instance.setPriority("normal");
+    // It stays in the background until it is taken, or has prepared all it can (`warmed`).
     instance.measureMemory();
     if (instance.memoryBytes > 0) this.#bytesEach = instance.memoryBytes;
     this.#changed();
