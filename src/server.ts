@@ -197,6 +197,7 @@ async function open(
   });
   adminBase = await listen(api.server, settings.host, settings.adminPort);
   closers.push(() => api.close());
+  for (const live of opened.liveThatKeeps()) pool.keepMinimum(live);
   return { http: httpBase, admin: adminBase, madeToken: tokens.printed ?? null, warmed: () => pool.warmed(), close };
 }
 

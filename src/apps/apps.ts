@@ -135,6 +135,12 @@ export class Apps implements Managing, LiveSource {
     return this.#parts.catalog.appNames();
   }
 
+  /** What is live and keeps instances when nothing calls: to be started after a restart. */
+  liveThatKeeps(): readonly LiveDeployment[] {
+    const found = this.#parts.catalog.aliasesThatKeep().map(({ app, alias }) => this.findLive(app, alias));
+    return found.filter((live) => live !== null);
+  }
+
   // --- apps
 
   listApps(): readonly AppJson[] {

@@ -18,6 +18,9 @@ import {
   type VariablesRow,
 } from "./rows.ts";
 
+/** As it stands in the JSON of a DeploymentRow. */
+const keepsMark = '"keepsInstances":true';
+
 export type Named<Row> = Row & { readonly name: string };
 
 export class Catalog {
@@ -89,6 +92,18 @@ export class Catalog {
 
   findDeployment(app: string, id: string): DeploymentRow | null {
     return parse<DeploymentRow>(this.#meta.get(keys.deployment(app, id)));
+  }
+
+  /** The aliases whose deployment keeps instances when nothing calls. Only rows that name the mark are parsed. */
+  aliasesThatKeep(): readonly { readonly app: string; readonly alias: string }[] {
+    const found: { app: string; alias: string }[] = [];
+    for (const { key, value } of this.#meta.list(keys.allAliases)) {
+      const [, app = "", alias = ""] = key.split("/");
+      const { deployment } = JSON.parse(value) as AliasRow;
+      const row = this.#meta.get(keys.deployment(app, deployment));
+      if (row?.includes(keepsMark) === true) found.push({ app, alias });
+    }
+    return found;
   }
 
   manifestOf(row: DeploymentRow): Manifest {

@@ -126,6 +126,7 @@ export class Deploying {
         files: manifest.files.length,
         bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
         functions: manifest.functions.length,
+        ...(manifest.groups.some((group) => group.limits.minInstances > 0) && { keepsInstances: true }),
       };
       const assertWanted = (): void => assertNotEnded(deploy);
       await this.#moves.goLive({ app, alias, number, id, manifest, store, assertWanted });

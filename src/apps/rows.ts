@@ -39,6 +39,8 @@ export interface DeploymentRow {
   readonly files: number;
   readonly bytes: number;
   readonly functions: number;
+  /** Set when a group of it has `minInstances`, so that a start finds these without reading every manifest. */
+  readonly keepsInstances?: true;
 }
 
 export interface VariablesRow {
