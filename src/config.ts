@@ -333,7 +333,8 @@ async function readSettingsFile(file: string, required: boolean): Promise<[Setti
     text = await readFile(file, "utf8");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" && !required) return [];
+    // A data folder that is none has no settings; opening it says what is wrong with it.
+    if ((code === "ENOENT" || code === "ENOTDIR") && !required) return [];
     throw new AloftError("SETTING_INVALID", `the settings file ${file} cannot be read: ${code}`, { cause: error });
   }
   // Loaded only when there is a file: most starts of the command line have none.
