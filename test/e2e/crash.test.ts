@@ -1,0 +1,227 @@
+/** What befalls the server itself: ports, folders and disks that are not to be had, and being killed at any moment. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { type AloftProcess, type FailedStart, guestsOf, serve, served } from "../kit/aloft-process.ts";
+import { lastFirst, type Scope } from "../kit/scope.ts";
+import { temporaryFolder } from "../kit/server.ts";
+import { until } from "../kit/until.ts";
+
+function appSaying(text: string): string {
+  return `export default { fetch: () => new Response(${JSON.stringify(text)}) };`;
+}
+
+function refusal(started: AloftProcess | FailedStart, code: string, says: RegExp): void {
+  assert.ok("code" in started, "it started");
+  assert.equal(started.code, 1, started.err);
+  const text = started.out + started.err;
+  assert.match(text, new RegExp(code));
+  assert.match(text, says);
+  assert.doesNotMatch(text, /\n\s+at /, "a stack was printed");
+}
+
+/** Ends with the test, whatever came of it. */
+function endsWith(scope: Scope, server: AloftProcess): AloftProcess {
+  scope.after(() => server.kill("SIGTERM"));
+  return server;
+}
+
+async function answer(server: AloftProcess, app: string): Promise<string> {
+  return await (await server.fetch(app, "/")).text();
+}
+
+describe("a server does not start, and says why,", { concurrency: 2 }, () => {
+  test("when a port is taken", async (t) => {
+    const scope = lastFirst(t);
+    const folder = await temporaryFolder(scope);
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    scope.after(() => void other.close());
+    const port = String((other.address() as AddressInfo).port);
+    for (const flag of ["--port", "--admin-port"]) {
+      refusal(await serve(join(folder, "data"), flag, port), "PORT_IN_USE", new RegExp(`${port}`));
+    }
+    // What it had opened by then is given back: the folder can be used at once, and no process was left.
+    assert.deepEqual(await guestsOf(join(folder, "data")), []);
+    const server = endsWith(scope, await served(join(folder, "data")));
+    assert.deepEqual((await server.client.status()).apps, 0);
+  });
+
+  test("when a file stands where the data folder should be", async (t) => {
+    const scope = lastFirst(t);
+    const folder = await temporaryFolder(scope, { data: "a file" });
+    refusal(await serve(join(folder, "data")), "DATA_UNWRITABLE", /is not a folder/);
+    refusal(await serve(join(folder, "data", "inside")), "DATA_UNWRITABLE", /is not a folder/);
+  });
+
+  test("when the data folder cannot be written", async (t) => {
+    const scope = lastFirst(t);
+    const folder = await temporaryFolder(scope, { "data/here": "" });
+    const mounted = mountAt(scope, join(folder, "data"), "ro");
+    if (mounted !== null) return t.skip(mounted);
+    refusal(await serve(join(folder, "data")), "DATA_UNWRITABLE", /cannot be written/);
+  });
+
+  test("when another server has the data folder", async (t) => {
+    const scope = lastFirst(t);
+    const folder = await temporaryFolder(scope, { "app/index.ts": appSaying("the first server") });
+    const first = endsWith(scope, await served(join(folder, "data")));
+    await first.deploy(join(folder, "app"));
+    refusal(await serve(join(folder, "data")), "DATA_LOCKED", new RegExp(`process ${first.child.pid}`));
+    assert.equal(await answer(first, "app"), "the first server");
+    // The second one's attempt has not ended the first one's instances.
+    assert.ok((await guestsOf(join(folder, "data"))).length > 0);
+    await first.kill("SIGTERM");
+    const second = endsWith(scope, await served(join(folder, "data")));
+    assert.equal(await answer(second, "app"), "the first server");
+  });
+});
+
+test("on a full disk a deploy is refused, what is live serves on, and deploys work again when there is room", async (t) => {
+  const scope = lastFirst(t);
+  const folder = await temporaryFolder(scope, { "app/index.ts": appSaying("before"), "app/aloft.json": `{ "files": ["ballast"] }`, "app/ballast": "" });
+  const data = join(folder, "data");
+  await mkdir(data);
+  const mounted = mountAt(scope, data, "size=32m");
+  if (mounted !== null) return t.skip(mounted);
+  const server = endsWith(scope, await served(data));
+  await server.deploy(join(folder, "app"));
+  assert.equal(await answer(server, "app"), "before");
+
+  await writeFile(join(folder, "app", "index.ts"), appSaying("after"));
+  await writeFile(join(folder, "app", "ballast"), randomBytes(2 * 1024 * 1024));
+  await fillDisk(join(data, "filler"));
+  await assert.rejects(server.deploy(join(folder, "app")), (error: Error & { code?: string }) => {
+    assert.equal(error.code, "DISK_FULL", error.message);
+    return true;
+  });
+  for (let request = 0; request < 20; request += 1) assert.equal(await answer(server, "app"), "before");
+  await assert.rejects(server.client.changeVariables("app", "production", { set: { LONG: "x".repeat(60_000) } }), { code: "DISK_FULL" });
+
+  await rm(join(data, "filler"));
+  await server.deploy(join(folder, "app"));
+  assert.equal(await answer(server, "app"), "after");
+});
+
+test("a server that is killed while apps are deployed has every deploy that it acknowledged", async (t) => {
+  const scope = lastFirst(t);
+  const folder = await temporaryFolder(scope);
+  const data = join(folder, "data");
+  /** What each app answered with when its last deploy was acknowledged, and what the one in flight would answer with. */
+  const acknowledged = new Map<string, string>();
+  const attempted = new Map<string, string>();
+  let version = 0;
+
+  async function deployOn(server: AloftProcess, app: string): Promise<void> {
+    for (;;) {
+      const text = `${app} ${(version += 1)}`;
+      await mkdir(join(folder, app), { recursive: true });
+      await writeFile(join(folder, app, "index.ts"), appSaying(text));
+      attempted.set(app, text);
+      await server.deploy(join(folder, app));
+      acknowledged.set(app, text);
+    }
+  }
+
+  for (let round = 1; round <= 3; round += 1) {
+    const server = await served(data);
+    const before = version;
+    const deploying = ["one", "two", "three"].map((app) => deployOn(server, app).catch(() => {}));
+    // Somewhere in the middle of a deploy: the further rounds at other moments than the first.
+    await until("some deploys", () => version >= before + 4 + round);
+    await server.kill();
+    await Promise.all(deploying);
+  }
+
+  const server = endsWith(scope, await served(data));
+  assert.ok(acknowledged.size === 3);
+  for (const [app, text] of acknowledged) {
+    const found = await answer(server, app);
+    assert.ok(found === text || found === attempted.get(app), `${app} answers "${found}" after "${text}" was acknowledged`);
+    const [alias] = (await server.client.listApps()).find((one) => one.name === app)?.aliases ?? [];
+    assert.equal(alias?.name, "production");
+    // And it can be deployed on top of.
+    await writeFile(join(folder, app, "index.ts"), appSaying(`${app} again`));
+    await server.deploy(join(folder, app));
+    assert.equal(await answer(server, app), `${app} again`);
+  }
+});
+
+test("a server that is killed under load leaves no process behind, and its successor serves at once", async (t) => {
+  const scope = lastFirst(t);
+  const folder = await temporaryFolder(scope, {
+    "busy/index.ts": `import { http } from "aloft";
+      export const work = http("/work", async () => { await new Promise((resolve) => setTimeout(resolve, 5)); return new Response("worked"); });
+      export const block = http("/block", { timeout: "10m" }, () => { console.log("blocking"); for (;;); });`,
+  });
+  const data = join(folder, "data");
+  const first = await served(data);
+  await first.deploy(join(folder, "busy"));
+  await first.client.changeVariables("busy", "production", { set: { COLOUR: "green" } });
+
+  // One that blocks for ever does not see that its socket was closed: the next server has to end it.
+  void first.fetch("busy", "/block").catch(() => {});
+  await until("that it blocks", async () => {
+    return (await first.client.listLogs("busy", {})).some((line) => line.message === "blocking");
+  });
+  let answered = 0;
+  const loading = Array.from({ length: 16 }, async () => {
+    for (;;) {
+      const response = await first.fetch("busy", "/work").catch(() => null);
+      if (response === null) return;
+      assert.equal(response.status, 200);
+      await response.text().catch(() => "");
+      answered += 1;
+    }
+  });
+  await until("load", () => answered > 200);
+  const left = await guestsOf(data);
+  assert.ok(left.length >= 2);
+  await first.kill();
+  await Promise.all(loading);
+
+  const second = endsWith(scope, await served(data));
+  await until("the end of the former processes", async () => {
+    const now = await guestsOf(data);
+    return !left.some((pid) => now.includes(pid));
+  });
+  assert.equal(await (await second.fetch("busy", "/work")).text(), "worked");
+  const variables = await second.client.listVariables("busy", "production");
+  assert.deepEqual(variables.map((one) => one.name), ["COLOUR"]);
+  // Records may lose the last second, not more: those of the first requests are there.
+  assert.ok((await second.client.listInvocations("busy", { limit: 1000 })).some((one) => one.function === "work"));
+
+  const before = await guestsOf(data);
+  await second.kill("SIGTERM");
+  await until("that an orderly end leaves nobody", async () => (await guestsOf(data)).every((pid) => !before.includes(pid)));
+});
+
+/** Puts a small file system there until the test has ended; else why that cannot be. */
+function mountAt(scope: Scope, folder: string, options: string): string | null {
+  if (process.getuid?.() !== 0) return "only root can mount a file system";
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", folder], { stdio: "pipe" });
+  } catch (error) {
+    return `no file system can be mounted here: ${(error as Error).message}`;
+  }
+  scope.after(() => void execFileSync("umount", ["-l", folder], { stdio: "pipe" }));
+  return null;
+}
+
+async function fillDisk(file: string): Promise<void> {
+  for (let chunk = 1024 * 1024; chunk >= 1; chunk = Math.floor(chunk / 4)) {
+    for (;;) {
+      try {
+        await writeFile(file, Buffer.alloc(chunk), { flag: "a" });
+      } catch {
+        break;
+      }
+    }
+  }
+}
