@@ -5,8 +5,8 @@
  * What was left behind by a server that was killed is ended at the next start: each instance's folder names its process
  * and that process's start time, so that a number the system has given to somebody else is never touched.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { setPriority } from "node:os";
@@ -22,17 +22,19 @@ export interface ProcessSandboxOptions {
 
 const ownerFile = "owner.json";
 const pageBytes = 4096;
+const systemPath = "/usr/local/bin:/usr/bin:/bin";
 /** A tenth of the weight of a process at 0: out of the way of what runs, and yet done in a second or two on a busy machine. */
 const backgroundNice = 10;
 
 export function openProcessSandbox(options: ProcessSandboxOptions): Sandbox {
   mkdirSync(options.folder, { recursive: true });
   endLeftovers(options.folder);
+  const dyingWithServer = findDyingWithParent();
   const running = new Set<SandboxProcess>();
 
   function start(spec: SandboxSpec): SandboxProcess {
     const folder = join(options.folder, spec.id);
-    const [program, ...parameters] = spec.argv;
+    const [program, ...parameters] = [...dyingWithServer, ...spec.argv];
     if (program === undefined) throw new AloftError("SANDBOX_START_FAILED", "a sandbox needs a program to run");
     let child: ChildProcess;
     try {
@@ -65,6 +67,19 @@ export function openProcessSandbox(options: ProcessSandboxOptions): Sandbox {
   }
 
   return { kind: "process", start, close };
+}
+
+/**
+ * A command before the command, with which Linux kills the program at the moment the server dies, however it dies
+ * (PR_SET_PDEATHSIG). A guest ends by itself when its socket closes, but not while user code blocks its event loop.
+ */
+function findDyingWithParent(): readonly string[] {
+  const command = ["setpriv", "--pdeathsig", "KILL", "--"];
+  const [program = "", ...parameters] = command;
+  const probe = spawnSync(program, [...parameters, "true"], { env: { PATH: systemPath }, stdio: "ignore" });
+  if (probe.status !== 0) return [];
+  const found = systemPath.split(":").map((folder) => join(folder, program)).find(existsSync);
+  return found === undefined ? [] : [found, ...parameters];
 }
 
 function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess {
