@@ -2,8 +2,8 @@
  * The guest runtime as one file. Every zygote reads it, so it is small and CommonJS: Node loads that with fewer steps
  * than an ES module. In a checkout it is built from `guest/` when a server starts; the published package brings it.
  */
-import { hash, randomUUID } from "node:crypto";
-import { mkdir, rename, stat, writeFile } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BuildOptions } from "esbuild";
 
@@ -24,26 +24,49 @@ export const guestBuildOptions = {
 } as const satisfies BuildOptions;
 
 /**
- * The path of the runtime's file. Built into `outDir` under a name made of its content, so that an instance that is
- * starting never sees it change, and two servers may do this at once.
+ * The path of the runtime's file. Built under a name made of what it is built from: what was built before is used again,
+ * an instance that is starting never sees it change, and two servers may do this at once. Kept in the checkout's own cache,
+ * or in `outDir` where that cannot be written.
  */
 export async function bundleGuest(outDir: string): Promise<string> {
   if (!isCheckout) return join(houseFolder, "guest", "node.cjs");
-  // The synchronous build, because the other one leaves a process of esbuild's beside the server.
-  const { buildSync } = await import("esbuild");
-  const { outputFiles } = buildSync({
+  const name = `node-${await hashOfSources()}.cjs`;
+  for (const folder of [cacheFolder, outDir]) {
+    const known = await stat(join(folder, name)).catch(() => null);
+    if (known !== null) return join(folder, name);
+  }
+  const { build } = await import("esbuild");
+  const { outputFiles } = await build({
     ...guestBuildOptions,
     absWorkingDir: houseFolder,
     entryPoints: [join(houseFolder, "guest", "node", "main.ts")],
     write: false,
   });
   const contents = outputFiles[0]?.contents ?? new Uint8Array();
-  const file = join(outDir, `node-${hash("sha256", contents).slice(0, 16)}.cjs`);
-  const known = await stat(file).catch(() => null);
-  if (known?.size === contents.length) return file;
-  await mkdir(outDir, { recursive: true });
+  return await writeWhole(cacheFolder, name, contents).catch(() => writeWhole(outDir, name, contents));
+}
+
+const cacheFolder = join(houseFolder, "node_modules", ".cache", "aloft");
+/** What the guest is made of; nothing else is imported there (`test/layers.test.ts`). */
+const sourceFolders = ["guest/node", "sdk", "src/wire"];
+
+async function hashOfSources(): Promise<string> {
+  const digest = createHash("sha256").update(JSON.stringify(guestBuildOptions));
+  for (const folder of sourceFolders) {
+    const names = await readdir(join(houseFolder, folder));
+    for (const name of names.filter((one) => one.endsWith(".ts")).toSorted()) {
+      digest.update(`${folder}/${name}\n`).update(await readFile(join(houseFolder, folder, name)));
+    }
+  }
+  return digest.digest("hex").slice(0, 16);
+}
+
+async function writeWhole(folder: string, name: string, contents: Uint8Array): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, name);
   const temporary = `${file}.${randomUUID()}`;
-  await writeFile(temporary, contents);
+  // Flushed, so that no loss of power leaves a file of this name without its content.
+  await writeFile(temporary, contents, { flush: true });
   await rename(temporary, file);
   return file;
 }
