@@ -8,6 +8,8 @@ const replyBytesMax = 16 * 1024 * 1024;
 interface OpenCall {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
+  /** Made where the call was made, so that its stack leads there. */
+  readonly error: Error;
 }
 
 export class NodeCalls {
@@ -24,7 +26,7 @@ export class NodeCalls {
   invoke(functionName: string, payload: unknown, stream: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#number += 1;
-      this.#open.set(this.#number, { resolve, reject });
+      this.#open.set(this.#number, { resolve, reject, error: new Error() });
       const json = JSON.stringify({ op: "invoke", function: functionName, payload: payload ?? null });
       const bytes = Buffer.alloc(4 + Buffer.byteLength(json));
       bytes.writeUInt32LE(this.#number);
@@ -46,7 +48,13 @@ export class NodeCalls {
     const call = this.#open.get(number);
     this.#open.delete(number);
     const reply = JSON.parse(whole.toString("utf8", 4)) as ReplyMessage;
-    if (reply.ok) call?.resolve(reply.value);
-    else call?.reject(Object.assign(new Error(reply.message), { code: reply.code, remoteStack: reply.stack }));
+    if (call === undefined) return;
+    if (reply.ok) {
+      call.resolve(reply.value);
+      return;
+    }
+    const { code, type, message, stack } = reply;
+    const cause = stack === "" ? {} : { cause: Object.assign(new Error(message), { name: type, stack }) };
+    call.reject(Object.assign(call.error, { name: type, message, code, ...cause }));
   }
 }

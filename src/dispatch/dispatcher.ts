@@ -37,6 +37,10 @@ export interface NestedCall {
   readonly traceparent: string | null;
 }
 
+export type NestedAnswer =
+  | { ok: true; value: unknown }
+  | { ok: false; code: string; type: string; message: string; stack: string };
+
 export class Dispatcher implements Dispatching, Caller {
   readonly #options: DispatcherOptions;
   /** By deployment, then by function number: a warm request finds its group without building a key. */
@@ -114,7 +118,7 @@ export class Dispatcher implements Dispatching, Caller {
   }
 
   /** Never rejects: a failure is the answer. */
-  async callNested(call: NestedCall): Promise<{ ok: true; value: unknown } | { ok: false; code: string; message: string; stack: string }> {
+  async callNested(call: NestedCall): Promise<NestedAnswer> {
     try {
       const payload = Buffer.from(JSON.stringify(call.payload ?? null));
       const result = await this.#callFunction(call.live, call.function, payload, "call", call.traceparent, undefined);
@@ -123,8 +127,10 @@ export class Dispatcher implements Dispatching, Caller {
       return { ok: true, value: text === "" ? null : isJson ? JSON.parse(text) : text };
     } catch (error) {
       const { code, message, detail } = asAloftError(error);
-      const stack = detail?.["stack"];
-      return { ok: false, code, message, stack: typeof stack === "string" ? stack : "" };
+      const type = textOr(detail?.["error"], "Error");
+      // The name stands in front of the message for people; here it has a place of its own.
+      const plain = message.startsWith(`${type}: `) ? message.slice(type.length + 2) : message;
+      return { ok: false, code, type, message: plain, stack: textOr(detail?.["stack"], "") };
     }
   }
 
@@ -162,6 +168,10 @@ export class Dispatcher implements Dispatching, Caller {
     this.submit(live, exchange, nowMs);
     return await exchange.result;
   }
+}
+
+function textOr(value: unknown, otherwise: string): string {
+  return typeof value === "string" ? value : otherwise;
 }
 
 function encodeParams(params: Readonly<Record<string, string>>): string {

@@ -81,7 +81,7 @@ export class Describing implements InstanceOwner {
   }
 
   async instanceCalled(): Promise<ReplyMessage> {
-    return { ok: false, code: "INVOCATION_ENDED", message: "functions cannot be called while code is imported", stack: "" };
+    return { ok: false, code: "INVOCATION_ENDED", type: "Error", message: "functions cannot be called while code is imported", stack: "" };
   }
 
   instanceGone(_instance: Instance, error: AloftError): void {

@@ -45,7 +45,7 @@ export class InstanceCalls {
       reply = await this.#ask(stream, call);
     } catch (error) {
       const { code, message } = asAloftError(error);
-      reply = { ok: false, code, message, stack: "" };
+      reply = { ok: false, code, type: "Error", message, stack: "" };
     }
     this.#open -= 1;
     const json = Buffer.from(JSON.stringify(reply));

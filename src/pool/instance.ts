@@ -526,7 +526,7 @@ export class Instance implements ExchangeLink {
     const exchange = this.#exchanges.get(stream) ?? null;
     if (exchange !== null || stream === 0) return await this.owner.instanceCalled(this, exchange, call);
     const message = `the invocation that calls ${call.function} has ended; give its promise to waitUntil`;
-    return { ok: false, code: "INVOCATION_ENDED", message, stack: "" };
+    return { ok: false, code: "INVOCATION_ENDED", type: "Error", message, stack: "" };
   }
 
   #violate(message: string): void {

@@ -178,7 +178,7 @@ export class Zygotes implements InstanceOwner {
   instanceLogged(): void {}
 
   async instanceCalled(): Promise<ReplyMessage> {
-    return { ok: false, code: "INVOCATION_ENDED", message: "no invocation is running", stack: "" };
+    return { ok: false, code: "INVOCATION_ENDED", type: "Error", message: "no invocation is running", stack: "" };
   }
 
   // --- the stock

@@ -56,7 +56,14 @@ export type CallMessage = { readonly op: "invoke"; readonly function: string; re
 
 export type ReplyMessage =
   | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly code: string; readonly message: string; readonly stack: string };
+  | {
+      readonly ok: false;
+      readonly code: string;
+      /** The error's name, e.g. "RangeError". */
+      readonly type: string;
+      readonly message: string;
+      readonly stack: string;
+    };
 
 const invokeFixedBytes = 12;
 const headFixedBytes = 6;
