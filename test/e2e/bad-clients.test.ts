@@ -7,7 +7,7 @@ import { RawClient } from "../kit/raw-client.ts";
 import { startTestServer } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
 
-const server = await startTestServer({ after }, { settings: { zygotes: 2 } });
+const server = await startTestServer({ after }, { settings: { zygotes: 2, maxBodyBytes: 2 * 1024 * 1024 } });
 
 before(async () => {
   await server.deployFiles("echo", {
@@ -40,6 +40,7 @@ before(async () => {
           throw error;
         }
       });
+      export const unread = http("POST /unread", () => new Response("not read"));
       export const stream = http("/stream/:name", (request, { params }) => new Response(new ReadableStream({
         async pull(controller) {
           await new Promise((resolve) => setTimeout(resolve, 5));
@@ -304,6 +305,27 @@ test("an upload that pauses is passed on piece by piece as it comes", async () =
   }
   client.send("0\r\n\r\n");
   await client.received(/\r\n\r\n3000$/);
+  client.close();
+});
+
+test("an upload over the limit is answered 413, and its connection does not stay open unread", async () => {
+  const client = await open();
+  client.send(`POST /echo/x HTTP/1.1\r\n${base}transfer-encoding: chunked\r\n\r\n`);
+  const chunk = `10000\r\n${"x".repeat(65_536)}\r\n`;
+  for (let sent = 0; sent < 100; sent += 1) client.send(chunk);
+  const text = await client.ended();
+  assert.equal(statusOf(text), 413);
+  assert.equal(problemIn(text).code, "BODY_TOO_LARGE");
+});
+
+test("an upload that the handler leaves unread does not hold up the connection", async () => {
+  const client = await open();
+  const bytes = 1_500_000;
+  client.send(`POST /unread HTTP/1.1\r\n${base}content-length: ${bytes}\r\n\r\n${"x".repeat(1000)}`);
+  await client.received(/not read/);
+  client.send("x".repeat(bytes - 1000));
+  client.get("/echo/next", "echo");
+  await client.received(/echo\/next"/);
   client.close();
 });
 

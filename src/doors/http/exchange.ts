@@ -152,6 +152,7 @@ export class HttpExchange implements Exchange {
     if (this.answer === "none" || !this.#res.headersSent) {
       this.#status = error.status;
       sendProblem(this.#res, this.#shown(error), { requestId: this.#request.requestId, isClosing: this.#isUploading });
+      this.#endUpload();
     } else {
       // An answer that is cut must not look complete.
       this.#res.destroy();
@@ -160,6 +161,7 @@ export class HttpExchange implements Exchange {
   }
 
   ended(): void {
+    this.#endUpload();
     this.#record(null);
   }
 
@@ -191,6 +193,7 @@ export class HttpExchange implements Exchange {
         this.#tooLarge();
         return;
       }
+      if (!this.#isUploading) return;
       if (this.answer !== "none") this.#touch("idle");
       this.#link?.sendBody(this, chunk, false);
       this.#bodyRoomBytes -= chunk.length;
@@ -206,14 +209,22 @@ export class HttpExchange implements Exchange {
   }
 
   #tooLarge(): void {
-    if (!this.#isUploading) return;
-    this.#isUploading = false;
-    this.#req.pause();
+    if (!this.#isUploading) {
+      this.#res.destroy();
+      this.#req.destroy();
+      return;
+    }
     this.#link?.resetBody(this);
-    if (this.isSettled) return;
     this.#link?.cancel(this);
     const message = `the request body is over the limit of ${this.#request.bodyBytesMax} bytes`;
     this.failed(new AloftError("BODY_TOO_LARGE", message));
+  }
+
+  /** Nobody wants the rest. It is let through all the same: a connection that is not read does not even see its end. */
+  #endUpload(): void {
+    if (!this.#isUploading) return;
+    this.#isUploading = false;
+    this.#req.resume();
   }
 
   /** A body that is not as long as its head says would be read as the next answer, or the next answer as its rest. */
@@ -243,7 +254,8 @@ export class HttpExchange implements Exchange {
     this.isSettled = true;
     if (this.answer === "head") this.#link?.cancel(this);
     this.#status = error.status;
-    sendProblem(this.#res, this.#shown(error), { requestId: this.#request.requestId, isClosing: false });
+    sendProblem(this.#res, this.#shown(error), { requestId: this.#request.requestId, isClosing: this.#isUploading });
+    this.#endUpload();
     this.#record(error);
   }
 
