@@ -254,7 +254,7 @@ export class ScriptedGuest implements SandboxProcess {
     this.stdout.end();
     this.stderr.end();
     const own = this.#own;
-    if (own === null) this.#resolveExit(exit);
+    if (own === null || own.closed) this.#resolveExit(exit);
     else {
       own.once("close", () => this.#resolveExit(exit));
       own.end(() => own.destroy());
