@@ -62,7 +62,10 @@ const cases: readonly Case[] = [
   },
   {
     name: "a throw at import",
-    files: { "index.ts": `import "./deep.ts";\n${fine}`, "deep.ts": 'const why = "not today";\n\nthrow new RangeError(why);' },
+    files: {
+      "index.ts": `import "./deep.ts";\n${fine}`,
+      "deep.ts": 'const why = "not today";\n\nthrow new RangeError(why);',
+    },
     code: "DESCRIBE_FAILED",
     says: /RangeError: not today/,
     at: /deep\.ts:3:\d+/,
@@ -109,14 +112,18 @@ const cases: readonly Case[] = [
   },
   {
     name: "a route that is none",
-    files: { "index.ts": 'import { http } from "aloft";\nexport const a = http("FETCH a" as never, () => new Response());' },
+    files: {
+      "index.ts": 'import { http } from "aloft";\nexport const a = http("FETCH a" as never, () => new Response());',
+    },
     code: "DESCRIBE_FAILED",
     says: /FETCH a/,
     at: /index\.ts:2:\d+/,
   },
   {
     name: "an option out of range",
-    files: { "index.ts": 'import { http } from "aloft";\nexport const a = http("/", { memoryMiB: 1 }, () => new Response());' },
+    files: {
+      "index.ts": 'import { http } from "aloft";\nexport const a = http("/", { memoryMiB: 1 }, () => new Response());',
+    },
     code: "DESCRIBE_FAILED",
     says: /memoryMiB of the function a is 1;/,
   },
@@ -206,7 +213,11 @@ test("an import that fails with the real variables alone is refused before it go
 });
 
 test("a file over the limit is refused before anything is uploaded", async (t) => {
-  const folder = await temporaryFolder(t, { "index.ts": fine, "model.bin": "", "aloft.json": '{ "files": ["model.bin"] }' });
+  const folder = await temporaryFolder(t, {
+    "index.ts": fine,
+    "model.bin": "",
+    "aloft.json": '{ "files": ["model.bin"] }',
+  });
   // Sparse: it takes no room on the disk.
   await truncate(join(folder, "model.bin"), 300 * 1024 * 1024);
   const error = await refusal(() => bundleApp({ dir: folder }));

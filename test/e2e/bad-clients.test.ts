@@ -120,38 +120,118 @@ describe("the connection is answered and closed, for a request", { concurrency: 
     ["that is no HTTP", "hello\r\n\r\n", 400, "REQUEST_INVALID"],
     ["of TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "REQUEST_INVALID"],
     ["of another protocol's preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "REQUEST_INVALID"],
-    ["with a header of 1 MiB", `GET / HTTP/1.1\r\n${base}x-a: ${"b".repeat(1024 * 1024)}\r\n\r\n`, 431, "HEADERS_TOO_LARGE"],
-    ["with too many headers for the limit", `GET / HTTP/1.1\r\n${base}${"x-a: b\r\n".repeat(20_000)}\r\n`, 431, "HEADERS_TOO_LARGE"],
+    [
+      "with a header of 1 MiB",
+      `GET / HTTP/1.1\r\n${base}x-a: ${"b".repeat(1024 * 1024)}\r\n\r\n`,
+      431,
+      "HEADERS_TOO_LARGE",
+    ],
+    [
+      "with too many headers for the limit",
+      `GET / HTTP/1.1\r\n${base}${"x-a: b\r\n".repeat(20_000)}\r\n`,
+      431,
+      "HEADERS_TOO_LARGE",
+    ],
     ["with a target of 100 KiB", `GET /${"a".repeat(100_000)} HTTP/1.1\r\n${base}\r\n`, 431, "HEADERS_TOO_LARGE"],
-    ["with content-length and transfer-encoding", `${post}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n${smuggled}`, 400, "REQUEST_INVALID"],
-    ["with transfer-encoding and content-length", `${post}transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n${smuggled}`, 400, "REQUEST_INVALID"],
-    ["with two content-lengths", `${post}content-length: 5\r\ncontent-length: 6\r\n\r\nhello!${smuggled}`, 400, "REQUEST_INVALID"],
+    [
+      "with content-length and transfer-encoding",
+      `${post}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n${smuggled}`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "with transfer-encoding and content-length",
+      `${post}transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n${smuggled}`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "with two content-lengths",
+      `${post}content-length: 5\r\ncontent-length: 6\r\n\r\nhello!${smuggled}`,
+      400,
+      "REQUEST_INVALID",
+    ],
     ["with a list as content-length", `${post}content-length: 5, 5\r\n\r\nhello${smuggled}`, 400, "REQUEST_INVALID"],
     ["with a signed content-length", `${post}content-length: +5\r\n\r\nhello${smuggled}`, 400, "REQUEST_INVALID"],
     ["with a negative content-length", `${post}content-length: -5\r\n\r\nhello${smuggled}`, 400, "REQUEST_INVALID"],
     ["with a hexadecimal content-length", `${post}content-length: 0x5\r\n\r\nhello${smuggled}`, 400, "REQUEST_INVALID"],
     ["with a space before the colon", `${post}content-length : 5\r\n\r\nhello${smuggled}`, 400, "REQUEST_INVALID"],
     ["with a folded header", `${post}x-a: b\r\n content-length: 5\r\n\r\n${smuggled}`, 400, "REQUEST_INVALID"],
-    ["with a folded transfer-encoding", `${post}transfer-encoding:\r\n chunked\r\n\r\n0\r\n\r\n${smuggled}`, 400, "REQUEST_INVALID"],
+    [
+      "with a folded transfer-encoding",
+      `${post}transfer-encoding:\r\n chunked\r\n\r\n0\r\n\r\n${smuggled}`,
+      400,
+      "REQUEST_INVALID",
+    ],
     ["with a bare line feed", `POST /echo/x HTTP/1.1\r\n${base}x-a: b\nx-c: d\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with a carriage return in a value", `${post}x-a: b\rc\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with a NUL in a value", `${post}x-a: b\0c\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with a NUL in a name", `${post}x-\0a: b\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with a space in the target", `GET /echo/a b HTTP/1.1\r\n${base}\r\n`, 400, "REQUEST_INVALID"],
-    ["with an unknown transfer-encoding", `${post}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n${smuggled}`, 400, "REQUEST_INVALID"],
-    ["with chunked twice", `${post}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`, 400, "REQUEST_INVALID"],
-    ["with chunked not last", `${post}transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n${smuggled}`, 400, "REQUEST_INVALID"],
-    ["with another coding before chunked", `${post}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n${smuggled}`, 400, "REQUEST_INVALID"],
-    ["with a form feed around chunked", `${post}transfer-encoding: \x0bchunked\r\n\r\n0\r\n\r\n${smuggled}`, 400, "REQUEST_INVALID"],
+    [
+      "with an unknown transfer-encoding",
+      `${post}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n${smuggled}`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "with chunked twice",
+      `${post}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "with chunked not last",
+      `${post}transfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n${smuggled}`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "with another coding before chunked",
+      `${post}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n${smuggled}`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "with a form feed around chunked",
+      `${post}transfer-encoding: \x0bchunked\r\n\r\n0\r\n\r\n${smuggled}`,
+      400,
+      "REQUEST_INVALID",
+    ],
     ["without a host", "GET /echo/x HTTP/1.1\r\n\r\n", 400, "REQUEST_INVALID"],
     ["with two hosts", `GET /echo/x HTTP/1.1\r\n${base}host: other\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with two aloft-app headers", `GET /echo/x HTTP/1.1\r\n${base}aloft-app: second\r\n\r\n`, 400, "REQUEST_INVALID"],
     ["with an unknown method", `FETCH / HTTP/1.1\r\n${base}\r\n`, 400, "REQUEST_INVALID"],
-    ["with an unknown expectation", `${post}expect: miracles\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`, 417, ""],
-    ["with a dot segment", `GET /echo/../only-post HTTP/1.1\r\n${base}connection: close\r\n\r\n`, 400, "REQUEST_INVALID"],
-    ["with an encoded dot segment", `GET /echo/%2e%2E/only-post HTTP/1.1\r\n${base}connection: close\r\n\r\n`, 400, "REQUEST_INVALID"],
-    ["with broken percent-encoding", `GET /echo/%zz HTTP/1.1\r\n${base}connection: close\r\n\r\n`, 400, "REQUEST_INVALID"],
-    ["for another protocol's URL", `GET ftp://x/echo HTTP/1.1\r\n${base}connection: close\r\n\r\n`, 400, "REQUEST_INVALID"],
+    [
+      "with an unknown expectation",
+      `${post}expect: miracles\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
+      417,
+      "",
+    ],
+    [
+      "with a dot segment",
+      `GET /echo/../only-post HTTP/1.1\r\n${base}connection: close\r\n\r\n`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "with an encoded dot segment",
+      `GET /echo/%2e%2E/only-post HTTP/1.1\r\n${base}connection: close\r\n\r\n`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "with broken percent-encoding",
+      `GET /echo/%zz HTTP/1.1\r\n${base}connection: close\r\n\r\n`,
+      400,
+      "REQUEST_INVALID",
+    ],
+    [
+      "for another protocol's URL",
+      `GET ftp://x/echo HTTP/1.1\r\n${base}connection: close\r\n\r\n`,
+      400,
+      "REQUEST_INVALID",
+    ],
     ["with a body over the limit", `${post}content-length: 999999999999\r\n\r\nx`, 413, "BODY_TOO_LARGE"],
   ] as const;
   for (const [name, bytes, status, code] of cases) {
@@ -383,7 +463,8 @@ test("Expect: 100-continue is answered before the body is sent", async () => {
 });
 
 test("an upgrade that nobody offers is answered as the plain request it also is", async () => {
-  const headers = "connection: upgrade, close\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
+  const headers =
+    "connection: upgrade, close\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
   const text = await answerTo(`GET /echo/x HTTP/1.1\r\n${base}${headers}\r\n`);
   assert.equal(statusOf(text), 200, text);
   assert.doesNotMatch(split(text).body, /"upgrade"/);
@@ -406,7 +487,13 @@ describe("which app answers", () => {
     ["the header counts with the base domain itself", "apps.test", "second", /the second app/],
     ["the header does not count with an app's own host", "first.apps.test", "second", /the first app/],
     ["the header does not count with a foreign host", "www.example.com", "second", /APP_NOT_FOUND/],
-    ["an absolute form's host counts instead of Host", "first.apps.test", "", /the second app/, "http://second.apps.test/x"],
+    [
+      "an absolute form's host counts instead of Host",
+      "first.apps.test",
+      "",
+      /the second app/,
+      "http://second.apps.test/x",
+    ],
     ["an unknown app of the base domain is not found", "nobody.apps.test", "", /APP_NOT_FOUND/],
     ["an app named by the header that is not there is not found", "localhost", "nobody", /APP_NOT_FOUND/],
     ["a bare host goes to the first app", "localhost", "", /the first app/],
@@ -414,7 +501,9 @@ describe("which app answers", () => {
   test("in serve", async (t) => {
     const strict = await startTestServer(t, { mode: "serve", settings: { baseDomain: "apps.test" } });
     await strict.deployFiles("first", { "index.ts": `export default { fetch: () => new Response("the first app") };` });
-    await strict.deployFiles("second", { "index.ts": `export default { fetch: () => new Response("the second app") };` });
+    await strict.deployFiles("second", {
+      "index.ts": `export default { fetch: () => new Response("the second app") };`,
+    });
     for (const [name, host, app, says, target = "/x"] of cases) {
       await t.test(name, async () => {
         const header = app === "" ? "" : `aloft-app: ${app}\r\n`;
@@ -432,7 +521,8 @@ describe("which app answers", () => {
 });
 
 test("what only the platform may say never comes from a client", async () => {
-  const headers = "aloft-invocation: 1\r\nx-forwarded-for: 6.6.6.6\r\nx-forwarded-proto: https\r\nconnection: close, x-secret\r\nx-secret: 1\r\n";
+  const headers =
+    "aloft-invocation: 1\r\nx-forwarded-for: 6.6.6.6\r\nx-forwarded-proto: https\r\nconnection: close, x-secret\r\nx-secret: 1\r\n";
   const { body } = split(await answerTo(`GET /echo/x HTTP/1.1\r\n${base}${headers}\r\n`));
   const seen = (JSON.parse(body) as { headers: Record<string, string> }).headers;
   assert.equal(seen["aloft-invocation"], undefined);

@@ -54,7 +54,11 @@ async function problemOf(response: Response): Promise<Problem> {
   return problem;
 }
 
-function recordWhere(app: string, what: string, passes: (record: InvocationRecord) => boolean): Promise<InvocationRecord> {
+function recordWhere(
+  app: string,
+  what: string,
+  passes: (record: InvocationRecord) => boolean,
+): Promise<InvocationRecord> {
   return until(`a record of ${app}: ${what}`, async () => {
     return (await server.client.listInvocations(app, { limit: 100 })).find(passes);
   });
@@ -79,7 +83,13 @@ describe("a handler's failure is an answer of its own, for one that", { concurre
       "FUNCTION_THREW",
       /./,
     ],
-    ["throws a proxy that throws", "throw new Proxy({}, { get() { throw new Error('trap'); } });", 500, "FUNCTION_THREW", /./],
+    [
+      "throws a proxy that throws",
+      "throw new Proxy({}, { get() { throw new Error('trap'); } });",
+      500,
+      "FUNCTION_THREW",
+      /./,
+    ],
     ["returns nothing", "return undefined as never;", 502, "FUNCTION_BAD_RESPONSE", /undefined/],
     ["returns a text", "return 'hello' as never;", 502, "FUNCTION_BAD_RESPONSE", /"hello"/],
     ["returns an error response", "return Response.error();", 502, "FUNCTION_BAD_RESPONSE", /Response\.error/],
@@ -91,18 +101,78 @@ describe("a handler's failure is an answer of its own, for one that", { concurre
       /already read/,
     ],
     ["answers with status 99", "return new Response('x', { status: 99 });", 500, "FUNCTION_THREW", /RangeError/],
-    ["answers with a broken header", "return new Response('x', { headers: { 'x-a': 'b\\r\\nset-cookie: c' } });", 500, "FUNCTION_THREW", /x-a|header/i],
-    ["answers with a control character", "return new Response('x', { headers: { 'x-a': 'b\\u0001' } });", 502, "FUNCTION_BAD_RESPONSE", /x-a/],
-    ["answers with 100 KiB of headers", "return new Response('x', { headers: { 'x-a': 'b'.repeat(100_000) } });", 502, "FUNCTION_BAD_RESPONSE", /headers/],
+    [
+      "answers with a broken header",
+      "return new Response('x', { headers: { 'x-a': 'b\\r\\nset-cookie: c' } });",
+      500,
+      "FUNCTION_THREW",
+      /x-a|header/i,
+    ],
+    [
+      "answers with a control character",
+      "return new Response('x', { headers: { 'x-a': 'b\\u0001' } });",
+      502,
+      "FUNCTION_BAD_RESPONSE",
+      /x-a/,
+    ],
+    [
+      "answers with 100 KiB of headers",
+      "return new Response('x', { headers: { 'x-a': 'b'.repeat(100_000) } });",
+      502,
+      "FUNCTION_BAD_RESPONSE",
+      /headers/,
+    ],
     ["calls process.exit", "process.exit(3);", 502, "FUNCTION_CRASHED", /process\.exit\(3\)/],
-    ["kills its process", "process.kill(process.pid, 'SIGKILL'); return await new Promise(() => {});", 502, "FUNCTION_CRASHED", /SIGKILL/],
+    [
+      "kills its process",
+      "process.kill(process.pid, 'SIGKILL'); return await new Promise(() => {});",
+      502,
+      "FUNCTION_CRASHED",
+      /SIGKILL/,
+    ],
     ["aborts its process", "process.abort();", 502, "FUNCTION_CRASHED", /SIGABRT/],
-    ["writes garbage to the platform's socket", "writeSync(3, Buffer.alloc(1000, 0xff)); return await new Promise(() => {});", 502, "WIRE_VIOLATION", /platform's socket/],
-    ["answers in another's name", "writeSync(3, frame(7, 1, 9999, Buffer.from([200, 0, 0, 0, 0, 0]))); return await new Promise(() => {});", 502, "WIRE_VIOLATION", /stream 9999 is not open/],
-    ["says twice that it is ready", "writeSync(3, frame(3, 0, 0, Buffer.from('{}'))); return await new Promise(() => {});", 502, "WIRE_VIOLATION", /ready/],
-    ["gives credit it does not have", "writeSync(3, frame(15, 0, 1, Buffer.from([0, 0, 0, 255]))); return await new Promise(() => {});", 502, "WIRE_VIOLATION", /credit/],
-    ["makes more calls than are allowed", "for (let n = 0; n < 300; n++) writeAll(frame(11, 0, 1, Buffer.concat([Buffer.alloc(4), Buffer.from('{\"op\":\"invoke\",\"function\":\"hangs\"}')]))); return await new Promise(() => {});", 502, "WIRE_VIOLATION", /256 calls/],
-    ["closes the platform's socket", "closeSync(3); return await new Promise(() => {});", 502, "WIRE_VIOLATION", /closed/],
+    [
+      "writes garbage to the platform's socket",
+      "writeSync(3, Buffer.alloc(1000, 0xff)); return await new Promise(() => {});",
+      502,
+      "WIRE_VIOLATION",
+      /platform's socket/,
+    ],
+    [
+      "answers in another's name",
+      "writeSync(3, frame(7, 1, 9999, Buffer.from([200, 0, 0, 0, 0, 0]))); return await new Promise(() => {});",
+      502,
+      "WIRE_VIOLATION",
+      /stream 9999 is not open/,
+    ],
+    [
+      "says twice that it is ready",
+      "writeSync(3, frame(3, 0, 0, Buffer.from('{}'))); return await new Promise(() => {});",
+      502,
+      "WIRE_VIOLATION",
+      /ready/,
+    ],
+    [
+      "gives credit it does not have",
+      "writeSync(3, frame(15, 0, 1, Buffer.from([0, 0, 0, 255]))); return await new Promise(() => {});",
+      502,
+      "WIRE_VIOLATION",
+      /credit/,
+    ],
+    [
+      "makes more calls than are allowed",
+      'for (let n = 0; n < 300; n++) writeAll(frame(11, 0, 1, Buffer.concat([Buffer.alloc(4), Buffer.from(\'{"op":"invoke","function":"hangs"}\')]))); return await new Promise(() => {});',
+      502,
+      "WIRE_VIOLATION",
+      /256 calls/,
+    ],
+    [
+      "closes the platform's socket",
+      "closeSync(3); return await new Promise(() => {});",
+      502,
+      "WIRE_VIOLATION",
+      /closed/,
+    ],
   ] as const;
   const top = `import { closeSync, writeSync } from "node:fs";
 export const hangs = http("/hangs", () => new Promise<never>(() => {}));
@@ -154,7 +224,11 @@ test("a thrown error shows the user's own file and line", async () => {
 });
 
 test("a rejection after the answer is logged and harms nobody", async () => {
-  await deployHandler("afterwards", "{}", `setTimeout(() => Promise.reject(new Error("too late to matter")), 1); return new Response("ok");`);
+  await deployHandler(
+    "afterwards",
+    "{}",
+    `setTimeout(() => Promise.reject(new Error("too late to matter")), 1); return new Response("ok");`,
+  );
   const pid = await pidOf("afterwards");
   assert.equal(await (await server.fetch("afterwards", "/")).text(), "ok");
   await logLine("afterwards", /too late to matter/);
@@ -213,8 +287,14 @@ test("a blocked event loop gets no new work and is ended after its deadline", as
 describe("a handler that eats memory loses its instance with a clear error", { concurrency: 3 }, () => {
   const cases = [
     ["on V8's heap", "const all: unknown[] = []; for (;;) all.push(new Array(1000).fill(all.length));"],
-    ["on V8's heap, a little at a time", "const all: unknown[] = []; for (;;) { for (let n = 0; n < 100; n++) all.push(new Array(1000).fill(n)); await new Promise(setImmediate); }"],
-    ["beside the heap", "const all: unknown[] = []; for (;;) { all.push(Buffer.alloc(8 << 20, 1)); await new Promise((resolve) => setTimeout(resolve, 5)); }"],
+    [
+      "on V8's heap, a little at a time",
+      "const all: unknown[] = []; for (;;) { for (let n = 0; n < 100; n++) all.push(new Array(1000).fill(n)); await new Promise(setImmediate); }",
+    ],
+    [
+      "beside the heap",
+      "const all: unknown[] = []; for (;;) { all.push(Buffer.alloc(8 << 20, 1)); await new Promise((resolve) => setTimeout(resolve, 5)); }",
+    ],
   ] as const;
   for (const [number, [name, body]] of cases.entries()) {
     test(name, async () => {
@@ -240,10 +320,26 @@ describe("a handler that eats memory loses its instance with a clear error", { c
 
 describe("output without end is bounded", { concurrency: 2 }, () => {
   const cases = [
-    ["through console", `for (;;) { for (let n = 0; n < 1000; n++) console.log("line", n); await new Promise(setImmediate); }`, true],
-    ["through process.stdout, without a newline", `for (;;) { process.stdout.write("x".repeat(65536)); await new Promise(setImmediate); }`, false],
-    ["through descriptor 1, without a newline", `for (;;) { try { writeSync(1, "x".repeat(65536)); } catch {} await new Promise(setImmediate); }`, false],
-    ["through descriptor 2", `for (;;) { try { writeSync(2, "short\\n".repeat(10000)); } catch {} await new Promise(setImmediate); }`, true],
+    [
+      "through console",
+      `for (;;) { for (let n = 0; n < 1000; n++) console.log("line", n); await new Promise(setImmediate); }`,
+      true,
+    ],
+    [
+      "through process.stdout, without a newline",
+      `for (;;) { process.stdout.write("x".repeat(65536)); await new Promise(setImmediate); }`,
+      false,
+    ],
+    [
+      "through descriptor 1, without a newline",
+      `for (;;) { try { writeSync(1, "x".repeat(65536)); } catch {} await new Promise(setImmediate); }`,
+      false,
+    ],
+    [
+      "through descriptor 2",
+      `for (;;) { try { writeSync(2, "short\\n".repeat(10000)); } catch {} await new Promise(setImmediate); }`,
+      true,
+    ],
   ] as const;
   for (const [number, [name, body, isManyLines]] of cases.entries()) {
     test(name, async () => {
@@ -260,6 +356,32 @@ describe("output without end is bounded", { concurrency: 2 }, () => {
       await neighbourNoticedNothing();
     });
   }
+});
+
+test("an instance that asks on and on and reads no answer does not fill the server's memory", async () => {
+  await deployHandler(
+    "asks",
+    `{ timeout: "3s" }`,
+    `const sleep = new Int32Array(new SharedArrayBuffer(4));
+     const call = Buffer.concat([Buffer.alloc(4), Buffer.from('{"op":"invoke","function":"big"}')]);
+     const head = Buffer.alloc(12);
+     head.writeUInt32LE(call.length, 0);
+     head[4] = 11;
+     head.writeUInt32LE(0, 8);
+     // Never back to the event loop, so nothing is read.
+     for (;;) {
+       try { writeSync(3, Buffer.concat([head, call])); } catch {}
+       Atomics.wait(sleep, 0, 0, 4);
+     }`,
+    `import { fn } from "aloft";
+     import { writeSync } from "node:fs";
+     export const big = fn(() => "x".repeat(1_000_000));`,
+  );
+  const peak = watchRss();
+  assert.equal((await server.fetch("asks", "/")).status, 504);
+  const grownBytes = peak.stop();
+  assert.ok(grownBytes < 256 * MiB, `the server grew by ${Math.round(grownBytes / MiB)} MiB`);
+  await neighbourNoticedNothing();
 });
 
 describe("a body of 1 GiB passes in constant memory", { concurrency: 3 }, () => {
@@ -334,43 +456,78 @@ describe("a body of 1 GiB passes in constant memory", { concurrency: 3 }, () => 
   });
 });
 
-describe("an answer that is not what it says is cut, never ended cleanly, for a stream that", { concurrency: 4 }, () => {
-  const cases = [
-    ["fails midway", "", `controller.enqueue(bytes("first")); await later(); controller.error(new Error("midway"));`, "FUNCTION_THREW"],
-    ["yields what are no bytes", "", `controller.enqueue(bytes("first")); await later(); controller.enqueue("text");`, "FUNCTION_THREW"],
-    ["is shorter than its content-length", `"content-length": "20"`, `controller.enqueue(bytes("first")); await later(); controller.close();`, "FUNCTION_BAD_RESPONSE"],
-    [
-      "is longer than its content-length",
-      `"content-length": "5"`,
-      `controller.enqueue(bytes("first")); await later(); controller.enqueue(bytes("HTTP/1.1 200 OK\\r\\ncontent-length: 3\\r\\n\\r\\nbad")); controller.close();`,
-      "FUNCTION_BAD_RESPONSE",
-    ],
-    ["dies midway", "", `controller.enqueue(bytes("first")); await later(); process.exit(1);`, "FUNCTION_CRASHED"],
-  ] as const;
-  for (const [number, [name, headers, steps, code]] of cases.entries()) {
-    test(name, async () => {
-      const app = `cut-${number}`;
-      await deployHandler(
-        app,
-        "{}",
-        `return new Response(new ReadableStream({ async start(controller) { ${steps} } }), { headers: { ${headers} } });`,
-        `const bytes = (text: string) => new TextEncoder().encode(text);
+describe(
+  "an answer that is not what it says is cut, never ended cleanly, for a stream that",
+  { concurrency: 4 },
+  () => {
+    const cases = [
+      [
+        "fails midway",
+        "",
+        `controller.enqueue(bytes("first")); await later(); controller.error(new Error("midway"));`,
+        "FUNCTION_THREW",
+      ],
+      [
+        "yields what are no bytes",
+        "",
+        `controller.enqueue(bytes("first")); await later(); controller.enqueue("text");`,
+        "FUNCTION_THREW",
+      ],
+      [
+        "is shorter than its content-length",
+        `"content-length": "20"`,
+        `controller.enqueue(bytes("first")); await later(); controller.close();`,
+        "FUNCTION_BAD_RESPONSE",
+      ],
+      [
+        "is longer than its content-length",
+        `"content-length": "5"`,
+        `controller.enqueue(bytes("first")); await later(); controller.enqueue(bytes("HTTP/1.1 200 OK\\r\\ncontent-length: 3\\r\\n\\r\\nbad")); controller.close();`,
+        "FUNCTION_BAD_RESPONSE",
+      ],
+      ["dies midway", "", `controller.enqueue(bytes("first")); await later(); process.exit(1);`, "FUNCTION_CRASHED"],
+    ] as const;
+    for (const [number, [name, headers, steps, code]] of cases.entries()) {
+      test(name, async () => {
+        const app = `cut-${number}`;
+        await deployHandler(
+          app,
+          "{}",
+          `return new Response(new ReadableStream({ async start(controller) { ${steps} } }), { headers: { ${headers} } });`,
+          `const bytes = (text: string) => new TextEncoder().encode(text);
          const later = () => new Promise((resolve) => setTimeout(resolve, 20));`,
-      );
-      const client = await RawClient.open(server.http);
-      client.get("/", app);
-      client.get("/pid", app);
-      const text = await client.ended();
-      assert.match(text, /^HTTP\/1\.1 200 OK/);
-      assert.match(text, /first/);
-      // Neither the end of a chunked body nor another answer: whoever reads this knows that it was cut.
-      assert.doesNotMatch(text, /\r\n0\r\n\r\n/);
-      assert.equal(text.match(/HTTP\/1\.1/g)?.length, 1, text);
-      const record = await recordWhere(app, "the cut", (one) => one.errorCode === code);
-      assert.equal(record.outcome, "error");
-      await neighbourNoticedNothing();
-    });
-  }
+        );
+        const client = await RawClient.open(server.http);
+        client.get("/", app);
+        client.get("/pid", app);
+        const text = await client.ended();
+        assert.match(text, /^HTTP\/1\.1 200 OK/);
+        assert.match(text, /first/);
+        // Neither the end of a chunked body nor another answer: whoever reads this knows that it was cut.
+        assert.doesNotMatch(text, /\r\n0\r\n\r\n/);
+        assert.equal(text.match(/HTTP\/1\.1/g)?.length, 1, text);
+        const record = await recordWhere(app, "the cut", (one) => one.errorCode === code);
+        assert.equal(record.outcome, "error");
+        await neighbourNoticedNothing();
+      });
+    }
+  },
+);
+
+test("a cut answer is a reset for a client of HTTP/1.0, to which the end of the connection is the end of the body", async () => {
+  await deployHandler(
+    "cut-old",
+    "{}",
+    `return new Response(new ReadableStream({ async start(controller) {
+       controller.enqueue(new TextEncoder().encode("first"));
+       await new Promise((resolve) => setTimeout(resolve, 50));
+       controller.error(new Error("midway"));
+     } }));`,
+  );
+  const client = await RawClient.open(server.http);
+  const failed = once(client.socket, "error") as Promise<[NodeJS.ErrnoException]>;
+  client.send("GET / HTTP/1.0\r\nhost: localhost\r\naloft-app: cut-old\r\n\r\n");
+  assert.equal((await failed)[0].code, "ECONNRESET");
 });
 
 test("an exception that nobody catches fails its own invocation; others of the instance finish, then it is replaced", async () => {
@@ -481,7 +638,9 @@ test("a stranger is not shown the user's errors; the developer finds them in the
   const id = response.headers.get("x-request-id") ?? "";
   assert.match(text, new RegExp(id));
   await until("the line in the logs", async () => {
-    return (await strict.client.listLogs("secretive", { invocation: id })).some((line) => line.message.includes("hunter2"));
+    return (await strict.client.listLogs("secretive", { invocation: id })).some((line) =>
+      line.message.includes("hunter2"),
+    );
   });
 });
 

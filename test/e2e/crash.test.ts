@@ -85,7 +85,11 @@ describe("a server does not start, and says why,", { concurrency: 2 }, () => {
 
 test("on a full disk a deploy is refused, what is live serves on, and deploys work again when there is room", async (t) => {
   const scope = lastFirst(t);
-  const folder = await temporaryFolder(scope, { "app/index.ts": appSaying("before"), "app/aloft.json": `{ "files": ["ballast"] }`, "app/ballast": "" });
+  const folder = await temporaryFolder(scope, {
+    "app/index.ts": appSaying("before"),
+    "app/aloft.json": `{ "files": ["ballast"] }`,
+    "app/ballast": "",
+  });
   const data = join(folder, "data");
   await mkdir(data);
   const mounted = mountAt(scope, data, "size=32m");
@@ -102,7 +106,9 @@ test("on a full disk a deploy is refused, what is live serves on, and deploys wo
     return true;
   });
   for (let request = 0; request < 20; request += 1) assert.equal(await answer(server, "app"), "before");
-  await assert.rejects(server.client.changeVariables("app", "production", { set: { LONG: "x".repeat(60_000) } }), { code: "DISK_FULL" });
+  await assert.rejects(server.client.changeVariables("app", "production", { set: { LONG: "x".repeat(60_000) } }), {
+    code: "DISK_FULL",
+  });
 
   await rm(join(data, "filler"));
   await server.deploy(join(folder, "app"));
@@ -143,7 +149,10 @@ test("a server that is killed while apps are deployed has every deploy that it a
   assert.ok(acknowledged.size === 3);
   for (const [app, text] of acknowledged) {
     const found = await answer(server, app);
-    assert.ok(found === text || found === attempted.get(app), `${app} answers "${found}" after "${text}" was acknowledged`);
+    assert.ok(
+      found === text || found === attempted.get(app),
+      `${app} answers "${found}" after "${text}" was acknowledged`,
+    );
     const [alias] = (await server.client.listApps()).find((one) => one.name === app)?.aliases ?? [];
     assert.equal(alias?.name, "production");
     // And it can be deployed on top of.
@@ -193,13 +202,18 @@ test("a server that is killed under load leaves no process behind, and its succe
   });
   assert.equal(await (await second.fetch("busy", "/work")).text(), "worked");
   const variables = await second.client.listVariables("busy", "production");
-  assert.deepEqual(variables.map((one) => one.name), ["COLOUR"]);
+  assert.deepEqual(
+    variables.map((one) => one.name),
+    ["COLOUR"],
+  );
   // Records may lose the last second, not more: those of the first requests are there.
   assert.ok((await second.client.listInvocations("busy", { limit: 1000 })).some((one) => one.function === "work"));
 
   const before = await guestsOf(data);
   await second.kill("SIGTERM");
-  await until("that an orderly end leaves nobody", async () => (await guestsOf(data)).every((pid) => !before.includes(pid)));
+  await until("that an orderly end leaves nobody", async () =>
+    (await guestsOf(data)).every((pid) => !before.includes(pid)),
+  );
 });
 
 /** Puts a small file system there until the test has ended; else why that cannot be. */

@@ -2,6 +2,9 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
+/** Only ends a test that would hang. */
+const boundMs = 60_000;
+
 export class RawClient {
   readonly socket: Socket;
   /** Everything received so far, one character a byte. */
@@ -43,7 +46,8 @@ export class RawClient {
     for (;;) {
       const found = pattern.exec(this.text);
       if (found !== null) return found;
-      if (this.isEnded) throw new Error(`the connection ended before ${pattern} came: ${JSON.stringify(this.text.slice(0, 500))}`);
+      if (this.isEnded)
+        throw new Error(`the connection ended before ${pattern} came: ${JSON.stringify(this.text.slice(0, 500))}`);
       await this.#next();
     }
   }
@@ -59,7 +63,15 @@ export class RawClient {
   }
 
   #next(): Promise<void> {
-    return new Promise((resolve) => this.#wake.push(resolve));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(new Error(`nothing came for ${boundMs / 1000} s after ${JSON.stringify(this.text.slice(-500))}`));
+      }, boundMs);
+      this.#wake.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   #notify(): void {

@@ -1,4 +1,5 @@
 /** Waits for what comes about by itself: asks again and again, and says what was missing when it never comes. */
+import { readFile } from "node:fs/promises";
 
 const everyMs = 10;
 const boundMs = 30_000;
@@ -25,7 +26,6 @@ export async function until<T>(
 
 /** Whether a process of this number runs; one that has ended and was not waited for counts as ended. */
 export async function hasEnded(pid: number): Promise<boolean> {
-  const { readFile } = await import("node:fs/promises");
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "latin1");
     return stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");

@@ -154,8 +154,7 @@ export class HttpExchange implements Exchange {
       sendProblem(this.#res, this.#shown(error), { requestId: this.#request.requestId, isClosing: this.#isUploading });
       this.#endUpload();
     } else {
-      // An answer that is cut must not look complete.
-      this.#res.destroy();
+      this.#cut();
     }
     this.#record(error);
   }
@@ -232,8 +231,18 @@ export class HttpExchange implements Exchange {
     const error = new AloftError("FUNCTION_BAD_RESPONSE", "the answer's body is not as long as its content-length says");
     this.isSettled = true;
     if (!isComplete) this.#link?.cancel(this);
-    this.#res.destroy();
+    this.#cut();
     this.#record(error);
+  }
+
+  /**
+   * An answer that is cut must not look complete. The end of the connection says so where chunks or a length were
+   * promised; to a client of HTTP/1.0 it is the end of the body, and only a reset is not.
+   */
+  #cut(): void {
+    if (this.#req.httpVersionMinor === 0) this.#req.socket.resetAndDestroy();
+    // What was written in this turn is still held together for one write.
+    else setImmediate(() => this.#res.destroy());
   }
 
   #finish(body: Buffer | null): void {
