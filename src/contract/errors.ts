@@ -63,6 +63,13 @@ export const errorTable = {
   DOMAIN_TAKEN: row(409, "caller", "another app already holds this domain"),
   VARIABLE_RESERVED: row(400, "caller", "the variable's name is reserved for the platform"),
   VARIABLE_MISSING: row(400, "app", "a variable that aloft.json requires is not set"),
+  // --- the keyspace
+  COMMIT_UNKNOWN: row(503, "platform", "the commit may or may not have happened"),
+  COMMIT_TOO_LARGE: row(413, "app", "the commit has too many or too large checks and writes"),
+  KEY_INVALID: row(400, "app", "the key is too long or has a part that cannot be encoded"),
+  VALUE_TOO_LARGE: row(413, "app", "the value is over the limit"),
+  NOT_AN_INTEGER: row(409, "app", "the value to add to is no 64-bit integer, or the sum does not fit into one"),
+  KEYSPACE_BUSY: row(503, "platform", "too many commits are waiting"),
   // --- the server
   PORT_IN_USE: row(500, "platform", "the port is taken by another program"),
   DATA_LOCKED: row(500, "platform", "another server is using this data folder"),

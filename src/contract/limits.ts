@@ -84,6 +84,27 @@ export const limits = {
   crashBackoffMinMs: 1 * second,
   crashBackoffMaxMs: 30 * second,
   payloadBytes: 6 * MiB, // input and output of `fn` and Lambda handlers, as AWS Lambda
+  // --- keyspace
+  keyBytes: 1024,
+  valueBytes: 1 * MiB, // larger content goes to the blob store
+  getKeys: 1000, // of one get
+  rangePageEntries: 1000, // some milliseconds of the server's thread
+  rangePageBytes: 4 * MiB,
+  rangeCheckEntries: 10_000, // as many as one outcome may have read under check
+  commitChecks: 12_000, // what an outcome has read, and the platform's own
+  commitWrites: 4096, // 1,000 effects of an outcome, and the platform's own for each
+  commitBytes: 8 * MiB, // keys and values together: 4 MiB of effects, and the platform's own
+  deleteRangeEntries: 1000, // more is removed in slices, so that no commit waits long for another
+  onceMs: 60 * minute, // how long a commit can be recognised when it is repeated
+  commitsWaiting: 65_536,
+  commitsWaitingBytes: 64 * MiB,
+  groupOperations: 1000, // checks and writes that share one sync of the disk: some milliseconds
+  largeValueBytes: 4 * KiB, // values over it stand in a table of their own, so that the tree of keys stays small
+  unmergedEntries: 8192, // committed to the log, not yet in the tree; beyond it they are merged
+  unmergedBytes: 8 * MiB,
+  walBytes: 64 * MiB, // the write-ahead log is truncated above this
+  reserveBytes: 64 * MiB, // given free when the disk is full, so that acknowledgements and deletes go on
+  sweepEntries: 1000, // expired entries removed in one slice
   // --- records and logs
   recordRetentionMs: 7 * 24 * 60 * minute,
   recordBytes: 512 * MiB,
