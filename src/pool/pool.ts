@@ -254,8 +254,11 @@ export class Pool implements GroupHost {
   #evictFor(bytes: number): boolean {
     const instances = this.#livingInstances();
     let needBytes = bytes;
-    // One that is starting will take more than it does now.
-    for (const one of instances) if (one.readyAtMs === 0) needBytes += Math.max(0, newInstanceBytes - one.memoryBytes);
+    for (const one of instances) {
+      // Not measured since its code was imported: it takes more than is known.
+      const isKnown = one.readyAtMs > 0 && one.measuredAtMs > one.readyAtMs;
+      if (!isKnown) needBytes += Math.max(0, newInstanceBytes - one.memoryBytes);
+    }
     const victims = chooseEvictions(instances, needBytes, this.#options.memoryBudgetBytes - this.#zygotes.memoryBytes);
     for (const victim of victims ?? []) victim.kill("evicted");
     return victims !== null;

@@ -243,6 +243,12 @@ export class ScriptedGuest implements SandboxProcess {
     this.#own?.write(bytes);
   }
 
+  /** Whether it leaves unread what comes. */
+  deaf(isDeaf: boolean): void {
+    if (isDeaf) this.#own?.pause();
+    else this.#own?.resume();
+  }
+
   closeSocket(): void {
     this.#own?.destroy();
   }
