@@ -26,7 +26,7 @@ test("an answer that has begun is not given again either, and what came of it wa
   const { exchange, guest } = await it.running(it.group());
   guest.head(1, "first");
   guest.body(1, Buffer.from(", second"));
-  guest.die({ code: null, signal: "SIGSEGV" });
+  guest.die({ signal: "SIGSEGV" });
   await until(() => exchange.outcome !== "");
   assert.deepEqual([exchange.received, exchange.isComplete, exchange.outcome], ["first, second", false, "FUNCTION_CRASHED"]);
   assert.match(exchange.error?.message ?? "", /SIGSEGV/);

@@ -134,7 +134,7 @@ test("V8's own end for want of memory is told from other crashes", async (t) => 
   guest.begun(1);
   guest.stderr.write("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n");
   await turns();
-  guest.die({ code: null, signal: "SIGABRT" });
+  guest.die({ signal: "SIGABRT" });
   await until(() => exchange.outcome !== "");
   assert.equal(exchange.outcome, "FUNCTION_OUT_OF_MEMORY");
 });

@@ -34,7 +34,7 @@ function parseFunction(value: unknown): DescribedFunction {
   if (!isRecord(value)) throw invalid("a function is not described by an object");
   const { name, style, triggers, limits: given } = value;
   if (typeof name !== "string" || !isFunctionName(name)) {
-    throw invalid(`${JSON.stringify(name)} is not a name for a function`);
+    throw invalid(`${shown(name)} is not a name for a function`);
   }
   if (typeof style !== "string" || !styles.has(style)) throw invalid(`the function ${name} has an unknown style`);
   if (!Array.isArray(triggers) || triggers.length > 100) throw invalid(`the function ${name} has no list of triggers`);
@@ -62,7 +62,7 @@ function parseLimits(name: string, value: unknown): Partial<FunctionLimits> {
     if (given === undefined) continue;
     const { min, max } = functionLimits[key];
     if (typeof given !== "number" || !Number.isInteger(given) || given < min || given > max) {
-      throw invalid(`${key} of the function ${name} is ${JSON.stringify(given)}; it must be a whole number from ${min} to ${max}`);
+      throw invalid(`${key} of the function ${name} is ${shown(given)}; it must be a whole number from ${min} to ${max}`);
     }
     parsed[key] = given;
   }
@@ -71,6 +71,13 @@ function parseLimits(name: string, value: unknown): Partial<FunctionLimits> {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Unknown input in a message: short, whatever it is. */
+function shown(value: unknown): string {
+  if (typeof value === "object" && value !== null) return "an object";
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length <= 100 ? text : `${text.slice(0, 99)}…`;
 }
 
 function invalid(message: string): AloftError {

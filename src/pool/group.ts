@@ -202,7 +202,7 @@ export class Group implements InstanceOwner {
     this.#scaler ??= createScalerState(ready, nowMs);
     const sample = { load: takeLoad(this.#meter, nowMs), loopUse, ready, spareCores: this.#host.spareCores() };
     const { desired } = decideScale(this.#scaler, sample, this.#policy, nowMs);
-    const coming = instances.reduce((count, one) => (one.state === "draining" ? count : count + 1), 0);
+    const coming = instances.reduce((count, one) => (one.state === "draining" && one.readyAtMs > 0 ? count : count + 1), 0);
     // A blocked one does no work: its place is taken by another, as far as the group may grow at all.
     const blocked = instances.reduce((count, one) => (one.state === "ready" && one.isBlocked ? count + 1 : count), 0);
     const most = Math.min(desired + blocked, this.#policy.maxInstances);
@@ -250,10 +250,11 @@ export class Group implements InstanceOwner {
     let starting = 0;
     let ready = 0;
     let blocked = 0;
-    for (const { state, accepting } of this.instances) {
-      if (accepting) ready += 1;
-      else if (state === "ready") blocked += 1;
-      else if (state !== "draining" && state !== "gone") starting += 1;
+    for (const one of this.instances) {
+      // One whose start has failed counts until its end is seen: then it is decided what comes of those that wait.
+      if (one.readyAtMs === 0) starting += 1;
+      else if (one.accepting) ready += 1;
+      else if (one.state === "ready") blocked += 1;
     }
     if (ready + starting + blocked >= this.#policy.maxInstances) return;
     if (wantsInstanceNow(this.#running, this.#waiters.length, ready, starting, this.#policy)) this.#grow();
