@@ -149,7 +149,7 @@ function nameOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === "string") return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}...` : value);
   if (typeof value === "object") {
-    const name = (value as object).constructor?.name;
+    const name = value.constructor?.name;
     return typeof name === "string" && name !== "Object" ? `an object of class ${name}` : "a plain object";
   }
   return typeof value === "function" ? "a function" : String(value);

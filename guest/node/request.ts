@@ -56,7 +56,7 @@ export class LightRequest {
 
   get bodyUsed(): boolean {
     if (this.#native !== null) return this.#native.bodyUsed;
-    return this.#isUsed || (this.#stream !== null && Readable.isDisturbed(this.#stream as unknown as Readable));
+    return this.#isUsed || (this.#stream !== null && Readable.isDisturbed(this.#stream));
   }
 
   get body(): ReadableStream<Uint8Array> | null {

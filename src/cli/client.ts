@@ -284,7 +284,7 @@ function parseJson(text: string): unknown {
 function errorOfProblem(content: unknown, status: number, server: string): AloftError {
   if (typeof content !== "object" || content === null || !("code" in content)) return notAloft(server);
   const { type: _type, title, status: _status, detail, code, hint, ...members } = content as Record<string, unknown>;
-  const message = typeof detail === "string" ? detail : String(title ?? `status ${status}`);
+  const message = typeof detail === "string" ? detail : typeof title === "string" ? title : `status ${status}`;
   if (typeof code !== "string" || !isErrorCode(code)) return new AloftError("INTERNAL", `${String(code)}: ${message}`);
   return new AloftError(code, message, { hint: typeof hint === "string" ? hint : undefined, detail: members });
 }

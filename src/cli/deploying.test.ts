@@ -39,7 +39,7 @@ test("only what the server lacks is uploaded, each content once", async () => {
   const client = new ControlClient({ server: api.url, token: "t0ken" });
   const steps: UploadProgress[] = [];
   const outcome = await deployBundle(client, bundle, "production", (progress) => steps.push(progress));
-  await client.close();
+  client.close();
 
   assert.deepEqual(outcome, { deployed, uploaded: { files: 2, filesTotal: 2, bytes: 8, bytesTotal: 8 } });
   assert.deepEqual(
@@ -68,7 +68,7 @@ test("an upload that the server refuses ends the deploy with its error", async (
     code: "FILE_HASH_MISMATCH",
     message: "the bytes differ",
   });
-  await client.close();
+  client.close();
   assert.ok(api.requests.every(({ path }) => !path.endsWith("/finish")));
 });
 
@@ -82,5 +82,5 @@ test("a problem document becomes the error it was made from", async () => {
     assert.deepEqual([error.code, error.status, error.detail], ["NO_INSTANCE", 503, { retryAfterMs: 1000 }]);
     return true;
   });
-  await client.close();
+  client.close();
 });

@@ -138,7 +138,7 @@ export class BlockWriter {
 }
 
 function textBuffer(buffer: ArrayBufferLike): TextBuffer {
-  return Buffer.from(buffer) as Buffer as TextBuffer;
+  return Buffer.from(buffer) as unknown as TextBuffer;
 }
 
 /** Four digits, one in each byte of a little-endian word, as two bytes. */

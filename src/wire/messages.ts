@@ -68,11 +68,6 @@ export type ReplyMessage =
 const invokeFixedBytes = 12;
 const headFixedBytes = 6;
 
-/** Bytes of body that fit into an invoke frame beside a text of this length. */
-export function invokeBodyRoom(textBytes: number): number {
-  return payloadBytesMax - invokeFixedBytes - textBytes;
-}
-
 export function writeInvoke(
   writer: FrameWriter,
   stream: number,

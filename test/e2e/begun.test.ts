@@ -72,7 +72,7 @@ test("under load, with instances killed at any moment, no request is run twice",
       assert.ok(begunOnce.has(number) && ended.has(number), `request ${number} was answered and never run`);
       continue;
     }
-    const code = String((JSON.parse(text) as { code: string }).code);
+    const code = (JSON.parse(text) as { code: string }).code;
     failures.set(code, (failures.get(code) ?? 0) + 1);
     // Named in a begun frame means that it may have acted, not that it has; but an answer for one that waited is none of
     // these.

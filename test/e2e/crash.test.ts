@@ -45,7 +45,7 @@ describe("a server does not start, and says why,", { concurrency: 2 }, () => {
     scope.after(() => void other.close());
     const port = String((other.address() as AddressInfo).port);
     for (const flag of ["--port", "--admin-port"]) {
-      refusal(await serve(join(folder, "data"), flag, port), "PORT_IN_USE", new RegExp(`${port}`));
+      refusal(await serve(join(folder, "data"), flag, port), "PORT_IN_USE", new RegExp(port));
     }
     // What it had opened by then is given back: the folder can be used at once, and no process was left.
     assert.deepEqual(await guestsOf(join(folder, "data")), []);

@@ -18,7 +18,8 @@ export function sendProblem(res: ServerResponse, error: AloftError, options: Pro
   const headers = ["content-type", "application/problem+json", "content-length", String(body.length)];
   if (options.requestId !== "") headers.push("x-request-id", options.requestId);
   if (options.allow !== undefined && options.allow !== "") headers.push("allow", options.allow);
-  if (error.status === 503) headers.push("retry-after", String(error.detail?.["retryAfterSeconds"] ?? 1));
+  const seconds = error.detail?.["retryAfterSeconds"];
+  if (error.status === 503) headers.push("retry-after", typeof seconds === "number" ? String(seconds) : "1");
   if (options.isClosing) headers.push("connection", "close");
   res.writeHead(error.status, headers);
   res.end(res.req.method === "HEAD" ? undefined : body);
