@@ -38,7 +38,8 @@ export function sendResponse(
     sendHead(writer, invocation, plain.status, text);
     return sendBytes(writer, invocation, typeof body === "string" ? Buffer.from(body) : (body ?? empty), finalFlags);
   }
-  if (!isResponse(response)) throw new BadResponse(`the handler must return a Response, and returned ${nameOf(response)}`);
+  if (!isResponse(response))
+    throw new BadResponse(`the handler must return a Response, and returned ${nameOf(response)}`);
   const native = nativeResponseOf(response);
   if (native.type === "error") throw new BadResponse("the handler returned Response.error()");
   if (native.bodyUsed) throw new BadResponse("the body of the Response was already read");

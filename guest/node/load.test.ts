@@ -186,6 +186,8 @@ test("loading functions loads nothing of Node that the rest of the runtime does 
     const loaded = process.moduleLoadList.filter((name) => !before.has(name) && !name.includes("amaro"));
     console.log(JSON.stringify([target.length, loaded]));
   `;
-  const run = spawnSync(process.execPath, ["--expose-internals", "--input-type=module", "-e", code], { encoding: "utf8" });
+  const run = spawnSync(process.execPath, ["--expose-internals", "--input-type=module", "-e", code], {
+    encoding: "utf8",
+  });
   assert.equal(run.stdout, "[2,[]]\n", run.stderr);
 });

@@ -60,8 +60,14 @@ export function captureLogs(target: LogTarget): Logs {
     trace.name = "Trace";
     emit(Level.error, Source.console, trace.stack ?? trace.message);
   };
-  replaceStream("stdout", lineStream(1, (line) => emit(Level.info, Source.stdout, line)));
-  replaceStream("stderr", lineStream(2, (line) => emit(Level.error, Source.stderr, line)));
+  replaceStream(
+    "stdout",
+    lineStream(1, (line) => emit(Level.info, Source.stdout, line)),
+  );
+  replaceStream(
+    "stderr",
+    lineStream(2, (line) => emit(Level.error, Source.stderr, line)),
+  );
 
   return { error: (stream, text) => emit(Level.error, Source.console, text, stream) };
 }

@@ -28,7 +28,9 @@ export function rehearsalFrames(): Buffer {
 }
 
 function textOf(method: string): string {
-  return ["id", "trace", "1", method, "http://localhost", "/", "127.0.0.1", "", "content-type", "text/plain"].join("\n");
+  return ["id", "trace", "1", method, "http://localhost", "/", "127.0.0.1", "", "content-type", "text/plain"].join(
+    "\n",
+  );
 }
 
 export const rehearsalFunction: LoadedFunction = {

@@ -10,10 +10,18 @@ installRequest();
 
 const Native = nativeWeb().Request;
 
-function make(body: Buffer | null = null, headers: string[] = ["content-type", "text/plain"], method = "POST"): Request {
+function make(
+  body: Buffer | null = null,
+  headers: string[] = ["content-type", "text/plain"],
+  method = "POST",
+): Request {
   const source = body === null ? null : new BodySource(body, true, () => {});
   const controller = new AbortController();
-  return new LightRequest({ method, url: "http://localhost/a?b=c", headers }, source, () => controller.signal) as unknown as Request;
+  return new LightRequest(
+    { method, url: "http://localhost/a?b=c", headers },
+    source,
+    () => controller.signal,
+  ) as unknown as Request;
 }
 
 test("a request passes for one of the web's everywhere", async () => {
@@ -34,7 +42,10 @@ test("the body is read as text, JSON, bytes, a Blob, a form or a stream", async 
   assert.deepEqual(Buffer.from(await make(json).arrayBuffer()), json);
   assert.deepEqual(Buffer.from(await make(json).bytes()), json);
   assert.equal(await (await make(json).blob()).text(), '{"a":1}');
-  assert.equal((await make(Buffer.from("a=1&b=2"), ["content-type", "application/x-www-form-urlencoded"]).formData()).get("b"), "2");
+  assert.equal(
+    (await make(Buffer.from("a=1&b=2"), ["content-type", "application/x-www-form-urlencoded"]).formData()).get("b"),
+    "2",
+  );
   const parts: Buffer[] = [];
   for await (const part of make(json).body ?? []) parts.push(Buffer.from(part));
   assert.deepEqual(Buffer.concat(parts), json);

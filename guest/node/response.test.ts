@@ -33,8 +33,22 @@ const cases: [string, () => [Body?, Init?]][] = [
   ["empty text", () => [""]],
   ["unicode", () => ["grüße 🚀"]],
   ["null with status", () => [null, { status: 204 }]],
-  ["plain headers", () => ["x", { status: 201, statusText: "Made", headers: { "X-One": " 1 ", "content-type": "text/html" } }]],
-  ["pairs", () => ["x", { headers: [["set-cookie", "a=1"], ["set-cookie", "b=2"]] }]],
+  [
+    "plain headers",
+    () => ["x", { status: 201, statusText: "Made", headers: { "X-One": " 1 ", "content-type": "text/html" } }],
+  ],
+  [
+    "pairs",
+    () => [
+      "x",
+      {
+        headers: [
+          ["set-cookie", "a=1"],
+          ["set-cookie", "b=2"],
+        ],
+      },
+    ],
+  ],
   ["a Headers object", () => ["x", { headers: new Headers({ a: "b" }) }]],
   ["bytes", () => [new Uint8Array([1, 2, 3])]],
   ["a part of a buffer", () => [new Uint8Array([1, 2, 3, 4]).subarray(1, 3)]],
@@ -81,7 +95,12 @@ for (const [name, body, init] of refused) {
 }
 
 test("Response.json and its options give what the web's own gives", async () => {
-  for (const init of [undefined, { status: 201 }, { headers: { "content-type": "application/problem+json" } }, { headers: { a: "b" } }]) {
+  for (const init of [
+    undefined,
+    { status: 201 },
+    { headers: { "content-type": "application/problem+json" } },
+    { headers: { a: "b" } },
+  ]) {
     const value = { a: [1, "zwei", null] };
     assert.deepEqual(await faceOf(Response.json(value, init)), await faceOf(Native.json(value, init)));
   }
@@ -118,7 +137,14 @@ test("headers set after the construction are part of the answer, each cookie on 
   response.headers.append("set-cookie", "a=1");
   response.headers.append("set-cookie", "b=2");
   response.headers.set("content-type", "text/html");
-  assert.deepEqual(plainResponseOf(response)?.headers, ["content-type", "text/html", "set-cookie", "a=1", "set-cookie", "b=2"]);
+  assert.deepEqual(plainResponseOf(response)?.headers, [
+    "content-type",
+    "text/html",
+    "set-cookie",
+    "a=1",
+    "set-cookie",
+    "b=2",
+  ]);
 });
 
 test("bytes that the caller changes after answering do not change the answer", () => {

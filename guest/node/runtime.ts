@@ -8,7 +8,14 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type RuntimeHost, runtimeHostKey } from "../../sdk/runtime-host.ts";
-import { CancelReason, Flag, FrameType, InvokeKind, protocolVersion, streamWindowBytes } from "../../src/wire/frames.ts";
+import {
+  CancelReason,
+  Flag,
+  FrameType,
+  InvokeKind,
+  protocolVersion,
+  streamWindowBytes,
+} from "../../src/wire/frames.ts";
 import {
   type Assign,
   type Failure,
@@ -85,7 +92,14 @@ export class Runtime {
     this.#connection.mute(false);
   }
 
-  readonly #onFrame = (type: number, flags: number, stream: number, bytes: Buffer, start: number, end: number): void => {
+  readonly #onFrame = (
+    type: number,
+    flags: number,
+    stream: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): void => {
     switch (type) {
       case FrameType.invoke: {
         this.#receive(flags, stream, bytes, start, end);
@@ -361,8 +375,7 @@ export class Runtime {
   // --- calls to the node
 
   readonly #host: RuntimeHost = {
-    invoke: (functionName, payload) =>
-      this.#calls.invoke(functionName, payload, this.#current.getStore()?.stream ?? 0),
+    invoke: (functionName, payload) => this.#calls.invoke(functionName, payload, this.#current.getStore()?.stream ?? 0),
     currentContext: () => {
       const invocation = this.#current.getStore();
       if (invocation === undefined) return null;
@@ -395,7 +408,8 @@ export class Runtime {
       const error = new Error(`the code called process.exit(${status})`);
       const invocation = this.#current.getStore();
       if (invocation !== undefined && invocation.state !== "ended") this.#fail(invocation, error, "crashed");
-      else if (this.#functions.length === 0) this.#connection.writer.json(FrameType.failed, 0, failureOf(error, "load"));
+      else if (this.#functions.length === 0)
+        this.#connection.writer.json(FrameType.failed, 0, failureOf(error, "load"));
       this.#connection.writer.flush();
       return exitNow(status);
     };

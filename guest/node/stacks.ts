@@ -38,7 +38,9 @@ export function mapStacks(root: string): void {
     // The site's own text ends in its place; everything before it (async, new, type and method names) is kept.
     const text = site.toString();
     const open = text.lastIndexOf("(");
-    return open < 0 ? `    at ${text.startsWith("async ") ? "async " : ""}${place}` : `    at ${text.slice(0, open)}(${place})`;
+    return open < 0
+      ? `    at ${text.startsWith("async ") ? "async " : ""}${place}`
+      : `    at ${text.slice(0, open)}(${place})`;
   }
 
   Error.prepareStackTrace = (error: Error, sites: NodeJS.CallSite[]): string => {
@@ -62,7 +64,10 @@ function isRuntimeFile(file: string | null | undefined): boolean {
 
 /** "../../shop/index.ts" or "file:///.../index.ts" -> as short as it stays clear. */
 function sourceName(source: string): string {
-  return source.replace(/^file:\/\//, "").replace(/^(?:\.\.\/)+/, "").replace(/^\.\//, "");
+  return source
+    .replace(/^file:\/\//, "")
+    .replace(/^(?:\.\.\/)+/, "")
+    .replace(/^\.\//, "");
 }
 
 function readMap(file: string): SourceMap | null {

@@ -63,7 +63,9 @@ async function functionsOf(app: string, client: ControlClient): Promise<readonly
 /** A text that lies with the example, else its own README. */
 async function findDocument(folder: string): Promise<string | null> {
   const names = await readdir(folder).catch(() => []);
-  const name = names.toSorted((a, b) => a.localeCompare(b)).find((each) => each.endsWith(".txt")) ?? names.find((each) => each === "README.md");
+  const name =
+    names.toSorted((a, b) => a.localeCompare(b)).find((each) => each.endsWith(".txt")) ??
+    names.find((each) => each === "README.md");
   return name === undefined ? null : join(folder, name);
 }
 

@@ -86,7 +86,10 @@ export class CallExchange implements Exchange {
     if (payload.length > limits.payloadBytes) {
       this.isSettled = true;
       this.failed(
-        new AloftError("BODY_TOO_LARGE", `the payload of ${payload.length} bytes is over the limit of ${limits.payloadBytes}`),
+        new AloftError(
+          "BODY_TOO_LARGE",
+          `the payload of ${payload.length} bytes is over the limit of ${limits.payloadBytes}`,
+        ),
       );
     }
   }
@@ -120,7 +123,9 @@ export class CallExchange implements Exchange {
     if (this.#bytes > limits.payloadBytes) {
       this.isSettled = true;
       this.#link?.cancel(this);
-      this.failed(new AloftError("FUNCTION_BAD_RESPONSE", `the answer is over the limit of ${limits.payloadBytes} bytes`));
+      this.failed(
+        new AloftError("FUNCTION_BAD_RESPONSE", `the answer is over the limit of ${limits.payloadBytes} bytes`),
+      );
       return;
     }
     if (chunk.length > 0) {
@@ -218,7 +223,7 @@ function plainPath(path: string): string {
 
 function contentTypeOf(payload: Buffer): string {
   const first = payload.toString("latin1", 0, 100).trimStart()[0] ?? "";
-  return "{[\"-0123456789tfn".includes(first) ? "application/json" : "text/plain; charset=utf-8";
+  return '{["-0123456789tfn'.includes(first) ? "application/json" : "text/plain; charset=utf-8";
 }
 
 function contentTypeIn(headers: string): string {

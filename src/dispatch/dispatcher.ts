@@ -76,13 +76,22 @@ export class Dispatcher implements Dispatching, Caller {
         return { kind: "options", allow: match.allow };
       case "notFound": {
         const detail = listsRoutes ? { routes: match.routes } : undefined;
-        const error = new AloftError("ROUTE_NOT_FOUND", `the app "${route.app}" has no route for ${method} ${read.path}`, { detail });
+        const error = new AloftError(
+          "ROUTE_NOT_FOUND",
+          `the app "${route.app}" has no route for ${method} ${read.path}`,
+          { detail },
+        );
         return { kind: "failure", error, allow: "", app: route.app };
       }
       case "methodNotAllowed": {
         const detail = listsRoutes ? { routes: match.routes } : undefined;
         const message = `${method} is not allowed for ${read.path}; allowed: ${match.allow}`;
-        return { kind: "failure", error: new AloftError("METHOD_NOT_ALLOWED", message, { detail }), allow: match.allow, app: route.app };
+        return {
+          kind: "failure",
+          error: new AloftError("METHOD_NOT_ALLOWED", message, { detail }),
+          allow: match.allow,
+          app: route.app,
+        };
       }
       default:
         return match satisfies never;

@@ -21,7 +21,14 @@ test("a duration is read in its unit", () => {
 });
 
 test("a duration is written in the largest unit that divides it", () => {
-  assert.deepEqual([0, 250, 1500, 60_000, 90_000, 86_400_000].map(formatDuration), ["0s", "250ms", "1500ms", "1m", "90s", "1d"]);
+  assert.deepEqual([0, 250, 1500, 60_000, 90_000, 86_400_000].map(formatDuration), [
+    "0s",
+    "250ms",
+    "1500ms",
+    "1m",
+    "90s",
+    "1d",
+  ]);
 });
 
 test("microseconds are written for reading", () => {

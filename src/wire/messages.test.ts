@@ -20,7 +20,10 @@ import { FrameWriter } from "./writer.ts";
 type Parse<T> = (bytes: Buffer, start: number, end: number) => T;
 
 /** What `parse` makes of the one frame that `write` writes. */
-function roundTrip<T>(write: (writer: FrameWriter) => void, parse: Parse<T>): { value: T; flags: number; body: Buffer } {
+function roundTrip<T>(
+  write: (writer: FrameWriter) => void,
+  parse: Parse<T>,
+): { value: T; flags: number; body: Buffer } {
   const parts: Buffer[] = [];
   const writer = new FrameWriter((bytes, sent) => {
     parts.push(Buffer.from(bytes));
@@ -39,31 +42,46 @@ function roundTrip<T>(write: (writer: FrameWriter) => void, parse: Parse<T>): { 
   return result;
 }
 
-const latin1 = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)), maxLength: 500 });
+const latin1 = fc.string({
+  unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)),
+  maxLength: 500,
+});
 
 test("an invoke frame keeps its fields, its text and its body", () => {
   fc.assert(
-    fc.property(latin1, fc.uint8Array({ maxLength: 1000 }), fc.nat({ max: 65_535 }), fc.nat(), (text, body, number, timeoutMs) => {
-      const got = roundTrip(
-        (writer) => writeInvoke(writer, 3, Flag.end, InvokeKind.call, number, timeoutMs, text, body),
-        readInvoke,
-      );
-      assert.equal(got.value.kind, InvokeKind.call);
-      assert.equal(got.value.functionNumber, number);
-      assert.equal(got.value.timeoutMs, timeoutMs);
-      assert.equal(got.value.text, text);
-      assert.ok(got.body.equals(body));
-      assert.equal(got.flags, Flag.end);
-    }),
+    fc.property(
+      latin1,
+      fc.uint8Array({ maxLength: 1000 }),
+      fc.nat({ max: 65_535 }),
+      fc.nat(),
+      (text, body, number, timeoutMs) => {
+        const got = roundTrip(
+          (writer) => writeInvoke(writer, 3, Flag.end, InvokeKind.call, number, timeoutMs, text, body),
+          readInvoke,
+        );
+        assert.equal(got.value.kind, InvokeKind.call);
+        assert.equal(got.value.functionNumber, number);
+        assert.equal(got.value.timeoutMs, timeoutMs);
+        assert.equal(got.value.text, text);
+        assert.ok(got.body.equals(body));
+        assert.equal(got.flags, Flag.end);
+      },
+    ),
   );
 });
 
 test("a head frame keeps its status, its text and a body of text or bytes", () => {
   fc.assert(
     fc.property(latin1, fc.string({ unit: "grapheme" }), fc.integer({ min: 100, max: 999 }), (text, body, status) => {
-      const asText = roundTrip((writer) => void writeHeadText(writer, 1, Flag.end | Flag.done, status, text, body), readHead);
+      const asText = roundTrip(
+        (writer) => void writeHeadText(writer, 1, Flag.end | Flag.done, status, text, body),
+        readHead,
+      );
       assert.deepEqual([asText.value.status, asText.value.text, asText.body.toString()], [status, text, body]);
-      const asBytes = roundTrip((writer) => void writeHeadBytes(writer, 1, 0, status, text, Buffer.from(body)), readHead);
+      const asBytes = roundTrip(
+        (writer) => void writeHeadBytes(writer, 1, 0, status, text, Buffer.from(body)),
+        readHead,
+      );
       assert.deepEqual([asBytes.value.status, asBytes.value.text, asBytes.body.toString()], [status, text, body]);
     }),
   );

@@ -104,20 +104,25 @@ test("random bytes either give frames within the bounds or a WireError, never an
 
 test("frames with one byte changed give frames within the bounds or a WireError", () => {
   fc.assert(
-    fc.property(fc.array(anyFrame, { minLength: 1, maxLength: 5 }), fc.nat(), fc.nat({ max: 255 }), (frames, place, value) => {
-      const bytes = written((writer) => {
-        for (const { type, flags, stream, payload } of frames) writer.bytes(type, flags, stream, payload);
-      });
-      bytes[place % bytes.length] = value;
-      const reader = new FrameReader((_type, _flags, _stream, from, start, end) => {
-        assert.ok(start <= end && end <= from.length);
-      });
-      try {
-        reader.push(bytes);
-      } catch (error) {
-        assert.ok(error instanceof WireError);
-      }
-    }),
+    fc.property(
+      fc.array(anyFrame, { minLength: 1, maxLength: 5 }),
+      fc.nat(),
+      fc.nat({ max: 255 }),
+      (frames, place, value) => {
+        const bytes = written((writer) => {
+          for (const { type, flags, stream, payload } of frames) writer.bytes(type, flags, stream, payload);
+        });
+        bytes[place % bytes.length] = value;
+        const reader = new FrameReader((_type, _flags, _stream, from, start, end) => {
+          assert.ok(start <= end && end <= from.length);
+        });
+        try {
+          reader.push(bytes);
+        } catch (error) {
+          assert.ok(error instanceof WireError);
+        }
+      },
+    ),
     { numRuns: 1000 },
   );
 });
@@ -128,7 +133,9 @@ test("a truncated frame is not delivered until its last byte has come", () => {
   for (const byte of bytes.subarray(0, -1)) reader.push(Buffer.of(byte));
   assert.deepEqual(seen, []);
   reader.push(bytes.subarray(-1));
-  assert.deepEqual(seen, [{ type: FrameType.body, flags: Flag.end, stream: 7, payload: Buffer.from("hello").toString("hex") }]);
+  assert.deepEqual(seen, [
+    { type: FrameType.body, flags: Flag.end, stream: 7, payload: Buffer.from("hello").toString("hex") },
+  ]);
 });
 
 test("what is not a frame is refused before its payload is waited for", () => {

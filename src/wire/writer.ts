@@ -116,7 +116,8 @@ export class FrameWriter {
 
   #open(type: number, flags: number, stream: number, payloadBytes: number): Buffer | null {
     if (this.#closed) return null;
-    if (payloadBytes > payloadBytesMax) throw new RangeError(`payload of ${payloadBytes} bytes is over the frame limit`);
+    if (payloadBytes > payloadBytesMax)
+      throw new RangeError(`payload of ${payloadBytes} bytes is over the frame limit`);
     if (this.#at + headBytes + payloadBytes > bufferBytes) this.flush();
     let buffer = this.#buffer;
     if (buffer === null) {

@@ -26,7 +26,10 @@ export function clientErrorAnswer(error: NodeJS.ErrnoException): string {
 function errorFor(error: NodeJS.ErrnoException): AloftError {
   switch (error.code) {
     case "HPE_HEADER_OVERFLOW":
-      return new AloftError("HEADERS_TOO_LARGE", `the request's head is over the limit of ${limits.requestHeadBytes} bytes`);
+      return new AloftError(
+        "HEADERS_TOO_LARGE",
+        `the request's head is over the limit of ${limits.requestHeadBytes} bytes`,
+      );
     case "ERR_HTTP_REQUEST_TIMEOUT":
       return new AloftError("REQUEST_TIMEOUT", `the request's head did not arrive within ${limits.headersMs / 1000} s`);
     case "HPE_CHUNK_EXTENSIONS_OVERFLOW":

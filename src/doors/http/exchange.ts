@@ -228,7 +228,10 @@ export class HttpExchange implements Exchange {
 
   /** A body that is not as long as its head says would be read as the next answer, or the next answer as its rest. */
   #breakOff(isComplete: boolean): void {
-    const error = new AloftError("FUNCTION_BAD_RESPONSE", "the answer's body is not as long as its content-length says");
+    const error = new AloftError(
+      "FUNCTION_BAD_RESPONSE",
+      "the answer's body is not as long as its content-length says",
+    );
     this.isSettled = true;
     if (!isComplete) this.#link?.cancel(this);
     this.#cut();
@@ -281,7 +284,10 @@ export class HttpExchange implements Exchange {
   #shown(error: AloftError): AloftError {
     if (this.#request.showsDetail || error.fault !== "app" || error.code === "FUNCTION_TIMEOUT") return error;
     return new AloftError(error.code, `the function failed; its logs hold invocation ${this.invocationId}`, {
-      detail: error.detail?.["retryAfterSeconds"] === undefined ? undefined : { retryAfterSeconds: error.detail["retryAfterSeconds"] },
+      detail:
+        error.detail?.["retryAfterSeconds"] === undefined
+          ? undefined
+          : { retryAfterSeconds: error.detail["retryAfterSeconds"] },
     });
   }
 
@@ -322,4 +328,3 @@ function lengthIn(headers: readonly string[]): number {
   const at = headers.lastIndexOf("content-length");
   return at < 0 || at % 2 !== 0 ? -1 : Number(headers[at + 1]);
 }
-
