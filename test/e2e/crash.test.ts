@@ -136,7 +136,7 @@ test("a server that is killed while apps are deployed has every deploy that it a
   }
 
   for (let round = 1; round <= 3; round += 1) {
-    const server = await served(data);
+    const server = endsWith(scope, await served(data));
     const before = version;
     const deploying = ["one", "two", "three"].map((app) => deployOn(server, app).catch(() => {}));
     // Somewhere in the middle of a deploy: the further rounds at other moments than the first.
@@ -170,7 +170,7 @@ test("a server that is killed under load leaves no process behind, and its succe
       export const block = http("/block", { timeout: "10m" }, () => { console.log("blocking"); for (;;); });`,
   });
   const data = join(folder, "data");
-  const first = await served(data);
+  const first = endsWith(scope, await served(data));
   await first.deploy(join(folder, "busy"));
   await first.client.changeVariables("busy", "production", { set: { COLOUR: "green" } });
 

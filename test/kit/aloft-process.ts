@@ -74,13 +74,13 @@ export async function served(dataDir: string, ...flags: string[]): Promise<Aloft
   throw new Error(`the server did not start: ${started.out}${started.err}`);
 }
 
-/** Process numbers of the instances and zygotes whose runtime lies in this data folder. */
+/** Process numbers of the instances and zygotes of the server of this data folder: their temporary folders lie in it. */
 export async function guestsOf(dataDir: string): Promise<number[]> {
   const pids: number[] = [];
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
-    const line = await readFile(`/proc/${name}/cmdline`, "latin1").catch(() => "");
-    if (line.includes(join(dataDir, "run"))) pids.push(Number(name));
+    const environment = await readFile(`/proc/${name}/environ`, "latin1").catch(() => "");
+    if (environment.includes(`TMPDIR=${join(dataDir, "run")}`)) pids.push(Number(name));
   }
   return pids;
 }
