@@ -85,7 +85,7 @@ function findDyingWithParent(): readonly string[] {
 function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess {
   const pid = child.pid ?? 0;
   let hasEnded = false;
-  if (pid > 0) writeFileSync(join(folder, ownerFile), JSON.stringify({ pid, startedAt: startTimeOf(pid) }));
+  if (pid > 0) writeOwner(folder, pid);
 
   function killGroup(): void {
     if (pid === 0) return;
@@ -127,6 +127,14 @@ function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess 
       child.kill("SIGKILL");
     },
   };
+}
+
+function writeOwner(folder: string, pid: number): void {
+  try {
+    writeFileSync(join(folder, ownerFile), JSON.stringify({ pid, startedAt: startTimeOf(pid) }));
+  } catch {
+    // A full disk is no reason not to serve: only a server that is killed would miss it.
+  }
 }
 
 /**
