@@ -26,6 +26,7 @@ import {
   writePong,
 } from "../../src/wire/messages.ts";
 import { FrameReader } from "../../src/wire/reader.ts";
+import { StreamTable } from "../../src/wire/stream-table.ts";
 import { failureOf, sendResponse } from "./answer.ts";
 import { BodySource } from "./body.ts";
 import { type Connection, openConnection } from "./connection.ts";
@@ -47,7 +48,7 @@ const assignBytesMax = 4 * 1024 * 1024;
 export class Runtime {
   readonly #connection: Connection;
   readonly #current = new AsyncLocalStorage<Invocation>();
-  readonly #invocations = new Map<number, Invocation>();
+  readonly #invocations = new StreamTable<Invocation>();
   readonly #logs: Logs;
   readonly #assignment = new Gatherer(assignBytesMax);
   readonly #calls: NodeCalls;
@@ -116,7 +117,7 @@ export class Runtime {
       }
       case FrameType.credit: {
         const invocation = this.#invocations.get(stream);
-        if (invocation === undefined) return;
+        if (invocation === null) return;
         invocation.credit += bytes.readUInt32LE(start);
         invocation.wake();
         return;
@@ -190,7 +191,7 @@ export class Runtime {
     const source = hasBody ? new BodySource(first, isComplete, (room) => this.#grant(stream, room)) : null;
     const { kind, functionNumber, text, timeoutMs } = message;
     const invocation = new Invocation(stream, kind, functionNumber, text, timeoutMs, source, streamWindowBytes);
-    this.#invocations.set(stream, invocation);
+    this.#invocations.add(stream, invocation);
     this.#fresh.push(invocation);
   }
 
@@ -323,7 +324,7 @@ export class Runtime {
 
   #cancel(stream: number, reason: number): void {
     const invocation = this.#invocations.get(stream);
-    if (invocation === undefined) return;
+    if (invocation === null) return;
     if (invocation.state === "fresh") {
       this.#fresh = this.#fresh.filter((one) => one !== invocation);
       this.#confirmCancel(invocation);

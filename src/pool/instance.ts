@@ -26,6 +26,7 @@ import {
   writeInvoke,
 } from "../wire/messages.ts";
 import { WireError } from "../wire/reader.ts";
+import { StreamTable } from "../wire/stream-table.ts";
 import type { FrameWriter } from "../wire/writer.ts";
 import { endError, type EndReason } from "./end-error.ts";
 import { FrameSocket } from "./frame-socket.ts";
@@ -87,7 +88,7 @@ export class Instance implements ExchangeLink {
   readonly #sandbox: SandboxProcess;
   readonly #socket: FrameSocket;
   readonly #writer: FrameWriter;
-  readonly #exchanges = new Map<number, Exchange>();
+  readonly #exchanges = new StreamTable<Exchange>();
   /** For each request body that streams: bytes that the instance still has room for. */
   readonly #uploadRoomBytes = new Map<number, number>();
   readonly #description = new Gatherer(limits.describeBytes);
@@ -97,7 +98,6 @@ export class Instance implements ExchangeLink {
   readonly #logs: InstanceLogs;
   readonly #now: () => number;
   readonly #output: OutputLines;
-  #nextStream = 0;
   #pingSentAtMs = 0;
   #pingNumber = 0;
   #endReason: EndReason | null = null;
@@ -154,14 +154,12 @@ export class Instance implements ExchangeLink {
   // --- invocations
 
   start(exchange: Exchange, nowMs: number): void {
-    const stream = this.#nextStream + 1;
-    this.#nextStream = stream;
+    const stream = this.#exchanges.open(exchange);
     exchange.stream = stream;
     exchange.handovers += 1;
     exchange.answerRoomBytes = streamWindowBytes;
     exchange.handedAtMs = nowMs;
     exchange.memoryBytes = this.memoryBytes;
-    this.#exchanges.set(stream, exchange);
     if (!exchange.isBodyComplete) this.#uploadRoomBytes.set(stream, streamWindowBytes - (exchange.body?.length ?? 0));
     this.inFlight += 1;
     const timeoutMs = Math.max(1, Math.ceil(exchange.deadlineAtMs - nowMs));
@@ -330,8 +328,8 @@ export class Instance implements ExchangeLink {
         return;
       }
       case FrameType.log: {
-        if (stream > this.#nextStream) throw unopened(stream);
-        this.#logs.received(readLog(bytes, start, end), this.#exchanges.get(stream) ?? null);
+        if (stream > this.#exchanges.lastId) throw unopened(stream);
+        this.#logs.received(readLog(bytes, start, end), this.#exchanges.get(stream));
         return;
       }
       case FrameType.pong: {
@@ -349,7 +347,7 @@ export class Instance implements ExchangeLink {
         return;
       }
       case FrameType.call: {
-        if (stream > this.#nextStream) throw unopened(stream);
+        if (stream > this.#exchanges.lastId) throw unopened(stream);
         this.#calls.receive(flags, stream, bytes, start, end);
         return;
       }
@@ -381,7 +379,7 @@ export class Instance implements ExchangeLink {
 
   #exchangeOf(stream: number): Exchange {
     const exchange = this.#exchanges.get(stream);
-    if (exchange === undefined) throw unopened(stream);
+    if (exchange === null) throw unopened(stream);
     return exchange;
   }
 
@@ -523,7 +521,7 @@ export class Instance implements ExchangeLink {
   }
 
   async #ask(stream: number, call: CallMessage): Promise<ReplyMessage> {
-    const exchange = this.#exchanges.get(stream) ?? null;
+    const exchange = this.#exchanges.get(stream);
     if (exchange !== null || stream === 0) return await this.owner.instanceCalled(this, exchange, call);
     const message = `the invocation that calls ${call.function} has ended; give its promise to waitUntil`;
     return { ok: false, code: "INVOCATION_ENDED", type: "Error", message, stack: "" };
