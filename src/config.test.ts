@@ -29,6 +29,8 @@ test("without anything set every setting has its default", async () => {
     port: 8787,
     adminPort: 8788,
     sandbox: "auto",
+    sandboxNetwork: "internet",
+    sandboxIds: { first: 1_879_048_192, count: 65_536 },
     baseDomain: "localhost",
     defaultApp: null,
     adminToken: null,

@@ -16,6 +16,7 @@ import { nearestWord } from "./lib/edit-distance.ts";
 import {
   duration,
   hostName,
+  idRange,
   lowerCaseDomain,
   memory,
   oneOf,
@@ -32,6 +33,8 @@ export interface Settings {
   readonly port: number;
   readonly adminPort: number;
   readonly sandbox: "auto" | "oci" | "process";
+  readonly sandboxNetwork: "internet" | "none";
+  readonly sandboxIds: { readonly first: number; readonly count: number };
   readonly baseDomain: string;
   readonly defaultApp: string | null;
   readonly adminToken: string | null;
@@ -98,7 +101,22 @@ export const settingsTable: SettingsTable = {
     flag: "sandbox",
     env: "ALOFT_SANDBOX",
     about:
-      "Wall around functions: `oci` uses a container runtime, `process` plain processes, `auto` the best that works.",
+      "Wall around functions: `oci` uses a container runtime, `process` plain processes. `auto` is `process` for now (docs/sandbox.md).",
+  },
+  sandboxNetwork: {
+    kind: oneOf(["internet", "none"]),
+    standard: "internet",
+    flag: "sandbox-network",
+    env: "ALOFT_SANDBOX_NETWORK",
+    about: "What functions reach in the `oci` sandbox. It has no way to the `internet` yet, so it starts with `none` only.",
+  },
+  sandboxIds: {
+    kind: idRange,
+    // The numbers from here on have no use by the conventions of systemd.io/UIDS-GIDS.
+    standard: "1879048192:65536",
+    flag: "sandbox-ids",
+    env: "ALOFT_SANDBOX_IDS",
+    about: "User and group numbers of this host that `oci` instances have, two each. Nobody else may use them.",
   },
   baseDomain: {
     kind: lowerCaseDomain,

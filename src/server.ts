@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createApi } from "./api/api.ts";
 import { openTokens } from "./api/tokens.ts";
 import { type Apps, openApps } from "./apps/apps.ts";
-import { type DataFolder, openDataFolder } from "./apps/data-folder.ts";
+import { openDataFolder } from "./apps/data-folder.ts";
 import { openFileMetaStore } from "./apps/meta/file-meta-store.ts";
 import { bundleGuest } from "./build/guest.ts";
 import type { Settings } from "./config.ts";
@@ -16,7 +16,7 @@ import type { StatusJson } from "./contract/api.ts";
 import type { LiveDeployment } from "./contract/deployment.ts";
 import { AloftError } from "./contract/errors.ts";
 import type { Exchange } from "./contract/exchange.ts";
-import type { InvocationRecord, LogLine, Observer } from "./contract/observing.ts";
+import type { InvocationRecord, LogLine } from "./contract/observing.ts";
 import type { LiveSource, Running } from "./contract/running.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { createRouter } from "./dispatch/router.ts";
@@ -102,7 +102,13 @@ async function open(
   if (options.onRequest !== undefined) observer.followRecords({}, options.onRequest);
   if (options.onLog !== undefined) observer.followLogs({}, options.onLog);
 
-  const sandbox = openSandbox({ wanted: settings.sandbox, folder: folder.run, onWarning: warn });
+  const sandbox = await openSandbox({
+    wanted: settings.sandbox,
+    network: settings.sandboxNetwork,
+    ids: settings.sandboxIds,
+    folder: folder.run,
+    clock,
+  });
   closers.push(() => sandbox.close());
   const ids = createIds(clock.nowMs());
   const newInvocationId = (): string => ids.invocationId(clock.nowMs());

@@ -5,33 +5,48 @@ import type { Readable } from "node:stream";
 export interface SandboxSpec {
   /** Unique on this node; shows in folder and cgroup names. */
   readonly id: string;
-  /** Program and arguments, absolute paths. */
+  /** Program and arguments; paths of this host, absolute. */
   readonly argv: readonly string[];
+  /**
+   * The files of this host that `argv` names. A driver may show them to the program at other paths, and gives it `argv`
+   * accordingly.
+   */
+  readonly files: readonly string[];
   /** The whole environment of the program: nothing of the server's own is added. */
   readonly env: Readonly<Record<string, string>>;
   readonly memoryMiB: number;
   /** Whether the program may reach the network; the `process` driver cannot take it away and says so. */
   readonly network: boolean;
+  /** What it has until `setPriority` is called; `normal` unless told. */
+  readonly priority?: "background" | "normal";
 }
 
 export interface SandboxExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** The kernel ended it, or a process of it, because it had used all of its memory. */
+  readonly oomKilled: boolean;
 }
 
 export interface SandboxProcess {
   readonly id: string;
+  /** On this host: the program, or what stands for it and ends with it. */
   readonly pid: number;
   /** The node's end of an inherited socket pair; the program has the other end as descriptor 3. */
   readonly socket: Socket;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** A private folder of the instance, removed when it has ended. The program's `TMPDIR` and working folder. */
+  /** What this host keeps of the instance, removed when it has ended. */
   readonly folder: string;
   /** Resolves once, when the program and everything it started in the sandbox is gone. */
   readonly exited: Promise<SandboxExit>;
   /** Private resident bytes now, without the pages of programs and libraries shared with others; null when it has ended. */
   memoryBytes(): number | null;
+  /**
+   * Lets the program read the files of a deployment and returns their folder as the program sees it: at once where that
+   * takes no longer than a few milliseconds. Called at most once. Throws, or rejects, when the disk is full.
+   */
+  place(root: string): string | Promise<string>;
   /**
    * `background`: runs on processor time that nobody else wants, until it is `normal` again. Without effect where the host
    * does not let that be taken back.

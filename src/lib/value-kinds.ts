@@ -33,6 +33,17 @@ export function wholeNumber(min: number, max: number, placeholder: string): Valu
   };
 }
 
+/** Numbers of users: the first one, and how many. */
+export const idRange: ValueKind<{ readonly first: number; readonly count: number }> = {
+  allowed: "FIRST:COUNT, at least 1000 and 4 numbers, below 4294967295",
+  placeholder: "FIRST:COUNT",
+  parse: (text) => {
+    const [, first, count] = /^(\d{4,10}):(\d{1,10})$/.exec(text)?.map(Number) ?? [];
+    if (first === undefined || count === undefined || first < 1000 || count < 4) return undefined;
+    return first + count < 0xffff_ffff ? { first, count } : undefined;
+  },
+};
+
 /** Bytes. */
 export function size(min: string, max: string): ValueKind<number> {
   return {

@@ -31,7 +31,7 @@ export interface InstanceEnd {
 export function endError(end: InstanceEnd): AloftError {
   const { reason, cause, exit, stderrTail, memoryMiB, stage } = end;
   if (cause?.code === "FUNCTION_START_FAILED") return cause;
-  if (reason === "memory" || stderrTail.includes("heap out of memory")) {
+  if (reason === "memory" || exit.oomKilled || stderrTail.includes("heap out of memory")) {
     return new AloftError("FUNCTION_OUT_OF_MEMORY", `the function needed more than its ${memoryMiB} MiB of memory`, {
       hint: 'raise "memoryMiB" of the function (range 64 MiB to 16 GiB), or stream what it holds',
     });

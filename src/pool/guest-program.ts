@@ -37,6 +37,7 @@ export function guestSpec(
       "--expose-internals",
       program.entry,
     ],
+    files: [program.node, program.entry],
     env: variables === null ? plainEnvironment : { ...plainEnvironment, ...variables },
     memoryMiB,
     network: true,

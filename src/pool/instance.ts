@@ -147,9 +147,27 @@ export class Instance implements ExchangeLink {
   assign(assign: Assign): void {
     this.state = "assigned";
     this.assignedAtMs = this.#now();
-    this.#writer.json(FrameType.assign, 0, assign);
+    try {
+      const placed = this.#sandbox.place(assign.root);
+      if (typeof placed === "string") this.#sendAssign(assign, placed);
+      else placed.then((root) => this.#sendAssign(assign, root), this.#placeFailed);
+    } catch (error) {
+      this.#placeFailed(error);
+    }
+  }
+
+  #sendAssign(assign: Assign, root: string): void {
+    // It may have been ended while its files were being placed.
+    if (this.state !== "assigned") return;
+    this.#writer.json(FrameType.assign, 0, { ...assign, root });
     this.#writer.flush();
   }
+
+  readonly #placeFailed = (error: unknown): void => {
+    const message = `the deployment's files could not be given to the sandbox: ${(error as Error).message}`;
+    this.#cause = new AloftError("SANDBOX_START_FAILED", message, { cause: error });
+    this.kill("start");
+  };
 
   // --- invocations
 

@@ -97,7 +97,7 @@ export class ScriptedGuest implements SandboxProcess {
   readonly exited: Promise<SandboxExit>;
   readonly received: Received[] = [];
   assigned: Assign | null = null;
-  priority = "normal";
+  priority: "background" | "normal";
   hasEnded = false;
   wasKilled = false;
   #own: Socket | null = null;
@@ -111,6 +111,7 @@ export class ScriptedGuest implements SandboxProcess {
   constructor(spec: SandboxSpec, habits: GuestHabits, socket: Socket, pid: number) {
     this.id = spec.id;
     this.spec = spec;
+    this.priority = spec.priority ?? "normal";
     this.habits = habits;
     this.socket = socket;
     this.pid = pid;
@@ -123,6 +124,10 @@ export class ScriptedGuest implements SandboxProcess {
 
   memoryBytes(): number | null {
     return this.hasEnded ? null : this.habits.memoryBytes;
+  }
+
+  place(root: string): string {
+    return root;
   }
 
   setPriority(priority: "background" | "normal"): void {
@@ -254,8 +259,9 @@ export class ScriptedGuest implements SandboxProcess {
   }
 
   /** What it wrote before is on its way; nothing comes after. */
-  die(exit: SandboxExit = { code: 1, signal: null }): void {
+  die(how: Partial<SandboxExit> = { code: 1 }): void {
     if (this.hasEnded) return;
+    const exit: SandboxExit = { code: null, signal: null, oomKilled: false, ...how };
     this.hasEnded = true;
     this.stdout.end();
     this.stderr.end();

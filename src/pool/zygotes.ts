@@ -7,7 +7,6 @@
  * minimum remembered there is none.
  */
 import type { AloftError } from "../contract/errors.ts";
-import { limits } from "../contract/limits.ts";
 import type { Sandbox } from "../contract/sandbox.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { ReplyMessage } from "../wire/messages.ts";
@@ -258,17 +257,22 @@ export class Zygotes implements InstanceOwner {
     }
   }
 
-  #start(memoryMiB: number, owner: InstanceOwner, variables: Readonly<Record<string, string>> | null): Instance {
-    const spec = guestSpec(this.#options.program, this.#options.newId(), memoryMiB, variables);
-    return new Instance(this.#options.sandbox.start(spec), owner, memoryMiB, this.#now);
+  #start(
+    memoryMiB: number,
+    owner: InstanceOwner,
+    variables: Readonly<Record<string, string>> | null,
+    priority: "background" | "normal" = "normal",
+  ): Instance {
+    const spec = { ...guestSpec(this.#options.program, this.#options.newId(), memoryMiB, variables), priority };
+    const started = new Instance(this.#options.sandbox.start(spec), owner, memoryMiB, this.#now);
+    started.isBackground = priority === "background";
+    return started;
   }
 
   /** false when it failed, and the next try has its time. */
   #startOne(memoryMiB: number): boolean {
     try {
-      const started = this.#start(memoryMiB, this, null);
-      started.setPriority("background");
-      this.#classOf(memoryMiB).waiting.push(started);
+      this.#classOf(memoryMiB).waiting.push(this.#start(memoryMiB, this, null, "background"));
       return true;
     } catch (error) {
       this.#failed(`a runtime process could not be started: ${(error as Error).message}`);

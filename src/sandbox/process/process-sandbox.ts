@@ -53,6 +53,7 @@ export function openProcessSandbox(options: ProcessSandboxOptions): Sandbox {
       });
     }
     const started = adopt(spec.id, folder, child);
+    if (spec.priority === "background") started.setPriority("background");
     running.add(started);
     void started.exited.then(() => running.delete(started));
     return started;
@@ -78,7 +79,10 @@ function findDyingWithParent(): readonly string[] {
   const [program = "", ...parameters] = command;
   const probe = spawnSync(program, [...parameters, "true"], { env: { PATH: systemPath }, stdio: "ignore" });
   if (probe.status !== 0) return [];
-  const found = systemPath.split(":").map((folder) => join(folder, program)).find(existsSync);
+  const found = systemPath
+    .split(":")
+    .map((folder) => join(folder, program))
+    .find(existsSync);
   return found === undefined ? [] : [found, ...parameters];
 }
 
@@ -103,10 +107,12 @@ function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess 
       isSettled = true;
       hasEnded = true;
       killGroup();
-      void rm(folder, { recursive: true, force: true }).catch(() => {}).then(() => resolve(exit));
+      void rm(folder, { recursive: true, force: true })
+        .catch(() => {})
+        .then(() => resolve(exit));
     }
-    child.once("error", () => settle({ code: null, signal: null }));
-    child.once("exit", (code, signal) => settle({ code, signal }));
+    child.once("error", () => settle({ code: null, signal: null, oomKilled: false }));
+    child.once("exit", (code, signal) => settle({ code, signal, oomKilled: false }));
   });
   const [, stdout, stderr, socket] = child.stdio;
   return {
@@ -117,6 +123,7 @@ function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess 
     stderr: stderr as Readable,
     folder,
     exited,
+    place: (root) => root,
     memoryBytes: () => (hasEnded ? null : residentBytesOf(pid)),
     setPriority: (priority) => {
       if (!hasEnded) setNice(pid, priority === "background" ? backgroundNice : 0);

@@ -1,0 +1,263 @@
+/**
+ * The `oci` driver: an instance is a container of an OCI runtime (runc, crun, runsc), started with a bundle that
+ * `oci-spec.ts` writes. The runtime stays as the parent of the program and ends with its exit status.
+ *
+ *   FOLDER/ID/            of the server alone: config.json; task/, which the instance sees read-only as /var/task
+ *   RUN/root/             the root of all instances (`root-folder.ts`)
+ *   RUN/state/            the runtime's own notes
+ *   RUN/cgroups.json      where this server's groups are, for the one that cleans up after it
+ *
+ * RUN is /run/aloft/ and a hash of FOLDER: any user may walk there, which a data folder does not allow. What a killed
+ * server left (containers, groups, folders) is ended and removed at the next start.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { constants as osConstants, setPriority } from "node:os";
+import { rm } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { dirname, join, resolve } from "node:path";
+import type { Readable } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
+import { AloftError } from "../../contract/errors.ts";
+import { limits } from "../../contract/limits.ts";
+import type { Sandbox, SandboxExit, SandboxProcess, SandboxSpec } from "../../contract/sandbox.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { Cgroup, type CgroupPlace } from "./cgroups.ts";
+import { type HostIdRange, HostIdPool } from "./host-ids.ts";
+import { endLeftovers, noteCgroups } from "./leftovers.ts";
+import { LinkedTrees } from "./linked-tree.ts";
+import { type HostIds, ociSpec } from "./oci-spec.ts";
+import { RootFolder, taskFolder } from "./root-folder.ts";
+
+export interface OciSandboxOptions {
+  /** Absolute path of the runtime. */
+  readonly runtime: string;
+  /** Folder for the instances' own folders; what is in it belongs to this driver. */
+  readonly folder: string;
+  readonly ids: HostIdRange;
+  readonly cgroups: CgroupPlace;
+  readonly clock: Clock;
+}
+
+const MiB = 1024 * 1024;
+const normalShares = 1024;
+/** A tenth, as of the nice value 10. */
+const backgroundShares = 102;
+const backgroundNice = 10;
+/** Half of the memory, as Linux does by default; its files count as memory of the instance. */
+const tmpPart = 0.5;
+/** After SIGKILL to all that is inside the runtime ends within some milliseconds; one that does not is stuck. */
+const runtimeEndMs = 2000;
+const groupLookMs = 5;
+
+export function openOciSandbox(options: OciSandboxOptions): Sandbox {
+  const runFolder = runFolderOf(options.folder);
+  const stateFolder = join(runFolder, "state");
+  mkdirSync(options.folder, { recursive: true });
+  endLeftovers(runFolder, options.folder);
+  makeWalkable(runFolder);
+  mkdirSync(stateFolder, { mode: 0o700 });
+  const root = new RootFolder(join(runFolder, "root"));
+  const parents = [...new Set(Object.values(options.cgroups.parents))];
+  noteCgroups(runFolder, { parents, prefix: groupNameOf(options.folder, "") });
+  const ids = new HostIdPool(options.ids, options.clock);
+  const trees = new LinkedTrees();
+  const running = new Set<SandboxProcess>();
+
+  function start(spec: SandboxSpec): SandboxProcess {
+    const taken = ids.take();
+    const name = groupNameOf(options.folder, spec.id);
+    const folder = join(options.folder, spec.id);
+    try {
+      mkdirSync(join(folder, "task"), { recursive: true });
+      writeFileSync(join(folder, "config.json"), JSON.stringify(configOf(spec, name, folder, taken)), { mode: 0o600 });
+      const child = spawnRuntime(options.runtime, stateFolder, folder, name);
+      const isBackground = spec.priority === "background";
+      if (isBackground && child.pid !== undefined) setPriority(child.pid, backgroundNice);
+      const started = new OciProcess({
+        id: spec.id,
+        child,
+        folder,
+        stateFolder: join(stateFolder, name),
+        cgroup: new Cgroup(options.cgroups, name),
+        trees,
+        onGone: () => ids.giveBack(taken),
+      });
+      running.add(started);
+      void started.exited.then(() => running.delete(started));
+      return started;
+    } catch (error) {
+      ids.giveBack(taken);
+      rmSync(folder, { recursive: true, force: true });
+      throw new AloftError("SANDBOX_START_FAILED", `the container could not be started: ${(error as Error).message}`, {
+        cause: error,
+        hint: "look for a limit on processes, open files, memory or disk on this machine",
+      });
+    }
+  }
+
+  function configOf(spec: SandboxSpec, name: string, folder: string, taken: HostIds): Record<string, unknown> {
+    const { argv, bound } = root.show(spec.files, spec.argv);
+    return ociSpec({
+      argv,
+      env: { ...spec.env, TMPDIR: "/tmp" },
+      cwd: "/tmp",
+      rootFolder: root.path,
+      bound: [...bound, { source: join(folder, "task"), target: taskFolder }],
+      ids: taken,
+      cgroupsPath: options.cgroups.specPrefix + name,
+      memoryBytes: spec.memoryMiB * MiB,
+      cpuShares: spec.priority === "background" ? backgroundShares : normalShares,
+      pidsMax: limits.processesPerInstance,
+      tmpBytes: Math.floor(spec.memoryMiB * MiB * tmpPart),
+      openFilesMax: limits.openFilesPerInstance,
+      networkPath: null,
+    });
+  }
+
+  async function close(): Promise<void> {
+    const exits = [...running].map((one) => {
+      one.kill();
+      return one.exited;
+    });
+    await Promise.all(exits);
+    rmSync(runFolder, { recursive: true, force: true });
+  }
+
+  return { kind: "oci", start, close };
+}
+
+const hashChars = 12;
+
+/** Where a driver with this folder keeps what must not lie in a data folder. */
+export function runFolderOf(folder: string): string {
+  return join("/run/aloft", createHash("sha256").update(resolve(folder)).digest("hex").slice(0, hashChars));
+}
+
+/** Whatever the server's umask is. */
+function makeWalkable(runFolder: string): void {
+  mkdirSync(runFolder, { recursive: true });
+  for (const folder of [dirname(runFolder), runFolder]) chmodSync(folder, 0o755);
+}
+
+/** Of an instance's container and of its cgroup. */
+export function groupNameOf(folder: string, id: string): string {
+  return `aloft-${runFolderOf(folder).slice(-hashChars)}-${id}`;
+}
+
+function spawnRuntime(runtime: string, stateFolder: string, bundle: string, name: string): ChildProcess {
+  // --keep: the group stays until its counters have been read. Descriptor 3 goes through to the program.
+  const parameters = ["--root", stateFolder, "run", "--keep", "--preserve-fds", "1", "--bundle", bundle, name];
+  return spawn(runtime, parameters, {
+    cwd: "/",
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    // A process group of its own, so that a runtime that hangs is ended with its helpers.
+    detached: true,
+  });
+}
+
+interface OciProcessParts {
+  readonly id: string;
+  readonly child: ChildProcess;
+  readonly folder: string;
+  readonly stateFolder: string;
+  readonly cgroup: Cgroup;
+  readonly trees: LinkedTrees;
+  readonly onGone: () => void;
+}
+
+class OciProcess implements SandboxProcess {
+  readonly id: string;
+  readonly pid: number;
+  readonly socket: Socket;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly folder: string;
+  readonly exited: Promise<SandboxExit>;
+  readonly #parts: OciProcessParts;
+  #hasEnded = false;
+  #killTimer: NodeJS.Timeout | null = null;
+
+  constructor(parts: OciProcessParts) {
+    const [, stdout, stderr, socket] = parts.child.stdio;
+    this.id = parts.id;
+    this.pid = parts.child.pid ?? 0;
+    this.folder = parts.folder;
+    this.socket = socket as unknown as Socket;
+    this.stdout = stdout as Readable;
+    this.stderr = stderr as Readable;
+    this.#parts = parts;
+    this.exited = this.#watchEnd();
+  }
+
+  memoryBytes(): number | null {
+    return this.#hasEnded ? null : this.#parts.cgroup.memoryBytes();
+  }
+
+  place(root: string): string | Promise<string> {
+    const linking = this.#parts.trees.link(root, join(this.folder, "task"));
+    return linking === null ? taskFolder : linking.then(() => taskFolder);
+  }
+
+  /**
+   * By the weight of its group, which is what counts against others. The nice value, which its threads have from the
+   * runtime that started in the background, is taken back as well: the machine's spare time is counted by it.
+   */
+  setPriority(priority: "background" | "normal"): void {
+    if (this.#hasEnded) return;
+    const { cgroup } = this.#parts;
+    const isBackground = priority === "background";
+    cgroup.setCpuShares(isBackground ? backgroundShares : normalShares);
+    for (const thread of [this.pid, ...cgroup.threads()]) setNice(thread, isBackground ? backgroundNice : 0);
+  }
+
+  kill(): void {
+    if (this.#hasEnded) return;
+    // The runtime sees its program end and ends too. Before there is a program, it is what has to end.
+    if (this.#parts.cgroup.kill() === 0) this.#killRuntime();
+    else this.#killTimer ??= setTimeout(() => this.#killRuntime(), runtimeEndMs);
+  }
+
+  async #watchEnd(): Promise<SandboxExit> {
+    const { child, cgroup, folder, stateFolder, onGone } = this.#parts;
+    const how = await new Promise<Omit<SandboxExit, "oomKilled">>((resolve) => {
+      child.once("error", () => resolve({ code: null, signal: null }));
+      child.once("exit", (code, signal) => resolve(exitOf(code, signal)));
+    });
+    this.#hasEnded = true;
+    if (this.#killTimer !== null) clearTimeout(this.#killTimer);
+    this.#killRuntime();
+    const oomKilled = cgroup.oomKills() > 0;
+    while (cgroup.kill() > 0 || !cgroup.remove()) await pause(groupLookMs);
+    await rm(stateFolder, { recursive: true, force: true }).catch(() => {});
+    await rm(folder, { recursive: true, force: true }).catch(() => {});
+    onGone();
+    return { ...how, oomKilled };
+  }
+
+  #killRuntime(): void {
+    if (this.pid === 0) return;
+    try {
+      process.kill(-this.pid, "SIGKILL");
+    } catch {
+      // Nobody of the group is left.
+    }
+  }
+}
+
+/** A runtime ends with 128 and the number of the signal that ended the program, as shells do. */
+function exitOf(code: number | null, signal: NodeJS.Signals | null): Omit<SandboxExit, "oomKilled"> {
+  if (code === null || code <= 128) return { code, signal };
+  const inner = Object.entries(osConstants.signals).find(([, number]) => number === code - 128)?.[0];
+  return inner === undefined ? { code, signal } : { code: null, signal: inner as NodeJS.Signals };
+}
+
+function setNice(thread: number, nice: number): void {
+  try {
+    setPriority(thread, nice);
+  } catch {
+    // It has ended.
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * The root that all instances see, read-only: mount points for what is bound into it, and the few files of /etc that a C
+ * library asks for. It has to lie where any user may walk to it, because the runtime enters it as the container's own root.
+ */
+import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { BoundFile } from "./oci-spec.ts";
+import { sharedLibrariesOf } from "./shared-libraries.ts";
+
+/** Where an instance sees its deployment: the path that AWS Lambda uses. */
+export const taskFolder = "/var/task";
+
+const emptyFolders = ["/proc", "/dev", "/tmp", "/etc", taskFolder] as const;
+const certificateFiles = [
+  "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/cert.pem",
+] as const;
+const zoneFolder = "/usr/share/zoneinfo";
+
+const etc: Readonly<Record<string, string>> = {
+  passwd: "root:x:0:0::/:/sbin/nologin\nnobody:x:65534:65534::/tmp:/sbin/nologin\n",
+  group: "root:x:0:\nnogroup:x:65534:\n",
+  hosts: "127.0.0.1 localhost\n::1 localhost\n127.0.0.1 aloft\n",
+  "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+  "resolv.conf": "",
+};
+
+export class RootFolder {
+  readonly path: string;
+  /** What every instance has. */
+  readonly #common: BoundFile[] = [];
+  readonly #programs = new Map<string, { readonly target: string; readonly bound: readonly BoundFile[] }>();
+
+  constructor(path: string) {
+    this.path = path;
+    for (const folder of emptyFolders) this.#makeFolder(folder);
+    // runc gives what it mounts the mode of its mount point, whatever the mount says.
+    chmodSync(join(path, "tmp"), 0o1777);
+    for (const [name, text] of Object.entries(etc)) this.#makeFile(`/etc/${name}`, text);
+    const certificates = certificateFiles.find((file) => existsSync(file));
+    if (certificates !== undefined) this.#makeFile(certificateFiles[0], readFileSync(certificates));
+    if (existsSync(zoneFolder)) {
+      this.#makeFolder(zoneFolder);
+      this.#common.push({ source: zoneFolder, target: zoneFolder });
+    }
+  }
+
+  /** What to bind for a program that needs these files, and `argv` as it names them inside. */
+  show(files: readonly string[], argv: readonly string[]): { bound: readonly BoundFile[]; argv: readonly string[] } {
+    const shown = files.map((file) => ({ file, ...this.#show(file) }));
+    const targets = new Map(shown.map(({ file, target }) => [file, target]));
+    return {
+      bound: [...this.#common, ...shown.flatMap(({ bound }) => bound)],
+      argv: argv.map((each) => targets.get(each) ?? each),
+    };
+  }
+
+  #show(file: string): { readonly target: string; readonly bound: readonly BoundFile[] } {
+    const known = this.#programs.get(file);
+    if (known !== undefined) return known;
+    const libraries = sharedLibrariesOf(file);
+    const target = join(libraries.length > 0 ? "/usr/local/bin" : "/usr/local/lib/aloft", basename(file));
+    const bound = [{ source: realpathSync(file), target }];
+    for (const library of libraries) bound.push({ source: realpathSync(library), target: library });
+    for (const each of bound) this.#makeFile(each.target, "");
+    const made = { target, bound };
+    this.#programs.set(file, made);
+    return made;
+  }
+
+  #makeFolder(path: string): void {
+    const parent = dirname(path);
+    if (parent !== "/" && !existsSync(join(this.path, parent))) this.#makeFolder(parent);
+    const folder = join(this.path, path);
+    if (existsSync(folder)) return;
+    mkdirSync(folder, { recursive: true });
+    // Whatever the server's umask is.
+    chmodSync(folder, 0o755);
+  }
+
+  #makeFile(path: string, content: string | Buffer): void {
+    this.#makeFolder(dirname(path));
+    const file = join(this.path, path);
+    writeFileSync(file, content);
+    chmodSync(file, 0o644);
+  }
+}
