@@ -12,8 +12,12 @@ interface OpenCall {
   readonly error: Error;
 }
 
+/** As many as the node lets be open (`docs/wire.md`); more wait here for their turn. */
+const openMax = 256;
+
 export class NodeCalls {
   readonly #writer: FrameWriter;
+  readonly #waiting: (() => void)[] = [];
   readonly #open = new Map<number, OpenCall>();
   readonly #replies = new Map<number, Gatherer>();
   #number = 0;
@@ -24,15 +28,22 @@ export class NodeCalls {
 
   /** Calls a function of the same deployment in the name of the invocation on `stream`, or of none (0). */
   invoke(functionName: string, payload: unknown, stream: number): Promise<unknown> {
+    const json = JSON.stringify({ op: "invoke", function: functionName, payload: payload ?? null });
+    const error = new Error();
     return new Promise((resolve, reject) => {
-      this.#number += 1;
-      this.#open.set(this.#number, { resolve, reject, error: new Error() });
-      const json = JSON.stringify({ op: "invoke", function: functionName, payload: payload ?? null });
-      const bytes = Buffer.alloc(4 + Buffer.byteLength(json));
-      bytes.writeUInt32LE(this.#number);
-      bytes.write(json, 4);
-      this.#writer.chunked(FrameType.call, 0, stream, bytes);
+      const send = (): void => this.#send(json, stream, { resolve, reject, error });
+      if (this.#open.size < openMax) send();
+      else this.#waiting.push(send);
     });
+  }
+
+  #send(json: string, stream: number, call: OpenCall): void {
+    this.#number += 1;
+    this.#open.set(this.#number, call);
+    const bytes = Buffer.alloc(4 + Buffer.byteLength(json));
+    bytes.writeUInt32LE(this.#number);
+    bytes.write(json, 4);
+    this.#writer.chunked(FrameType.call, 0, stream, bytes);
   }
 
   onReply(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
@@ -47,6 +58,7 @@ export class NodeCalls {
     const number = whole.readUInt32LE(0);
     const call = this.#open.get(number);
     this.#open.delete(number);
+    this.#waiting.shift()?.();
     const reply = JSON.parse(whole.toString("utf8", 4)) as ReplyMessage;
     if (call === undefined) return;
     if (reply.ok) {

@@ -1,8 +1,9 @@
 /**
  * The Node runtime inside the sandbox: takes one deployment, imports it, and calls its handlers.
  *
- * Before the first handler of a socket read is called, one `begun` frame that names every invocation of that read has
- * been handed to the kernel. So the node knows for certain which invocations may have acted when this process dies.
+ * Before the first handler of what one socket read brought is called, the node can know of all of them that they may act:
+ * from the mark (`begun-mark.ts`), or from a `begun` frame that has been handed to the kernel. So nothing that may have
+ * acted is ever run again when this process dies.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { join } from "node:path";
@@ -28,6 +29,7 @@ import {
 import { FrameReader } from "../../src/wire/reader.ts";
 import { StreamTable } from "../../src/wire/stream-table.ts";
 import { failureOf, sendResponse } from "./answer.ts";
+import { openBegunMark } from "./begun-mark.ts";
 import { BodySource } from "./body.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { exitNow } from "./exit.ts";
@@ -48,6 +50,7 @@ const assignBytesMax = 4 * 1024 * 1024;
 export class Runtime {
   readonly #connection: Connection;
   readonly #current = new AsyncLocalStorage<Invocation>();
+  readonly #markBegun = openBegunMark();
   readonly #invocations = new StreamTable<Invocation>();
   readonly #logs: Logs;
   readonly #assignment = new Gatherer(assignBytesMax);
@@ -90,6 +93,7 @@ export class Runtime {
     while (this.#invocations.size > 0) await new Promise((resolve) => setImmediate(resolve));
     this.#connection.writer.flush();
     this.#functions = [];
+    this.#markBegun?.(0);
     this.#connection.mute(false);
   }
 
@@ -197,6 +201,13 @@ export class Runtime {
 
   readonly #onRead = (): void => {
     if (this.#fresh.length === 0) return;
+    const highest = this.#fresh.at(-1)?.stream ?? 0;
+    if (this.#markBegun?.(highest) === true) {
+      const marked = this.#fresh;
+      this.#fresh = [];
+      this.#beginAll(marked);
+      return;
+    }
     // Bytes that wait for the kernel would leave before `begun`: nothing begins until they have left.
     if (!this.#connection.isClear()) {
       this.#connection.onceClear(this.#onRead);

@@ -40,6 +40,11 @@ export interface SandboxProcess {
   readonly folder: string;
   /** Resolves once, when the program and everything it started in the sandbox is gone. */
   readonly exited: Promise<SandboxExit>;
+  /**
+   * The highest id of an invocation whose handler may have been called, as the program last wrote it to descriptor 4; also
+   * after its end. null where it has no such descriptor and says it over the socket.
+   */
+  readBegun(): number | null;
   /** Private resident bytes now, without the pages of programs and libraries shared with others; null when it has ended. */
   memoryBytes(): number | null;
   /**

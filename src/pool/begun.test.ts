@@ -149,3 +149,29 @@ test("nothing that a dead instance had is run again when what it wrote could not
   await until(() => exchange.outcome !== "");
   assert.deepEqual([exchange.outcome, exchange.handovers], ["WIRE_VIOLATION", 1]);
 });
+
+test("a mark says the same as frames: all up to that stream may have acted, what came after has not", async (t) => {
+  const it = await TestPool.open(t);
+  const group = it.group();
+  const { exchange: first, guest } = await it.running(group);
+  const { exchange: second } = await it.running(group);
+  const { exchange: third } = await it.running(group);
+  guest.begunMark = second.stream;
+  guest.die();
+  await until(() => first.outcome !== "" && second.outcome !== "" && it.guest.streams.length === 1);
+  assert.deepEqual([first.outcome, second.outcome], ["FUNCTION_CRASHED", "FUNCTION_CRASHED"]);
+  it.guest.answer(1);
+  await until(() => third.outcome !== "");
+  assert.deepEqual([third.outcome, third.handovers], ["ok", 2]);
+});
+
+test("a mark that was never written says that nothing has begun", async (t) => {
+  const it = await TestPool.open(t);
+  const { exchange, guest } = await it.running(it.group());
+  guest.begunMark = 0;
+  guest.die();
+  await until(() => it.guests.length === 2 && it.guest.streams.length === 1);
+  it.guest.answer(1);
+  await until(() => exchange.outcome !== "");
+  assert.equal(exchange.outcome, "ok");
+});

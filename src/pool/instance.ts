@@ -223,6 +223,7 @@ export class Instance implements ExchangeLink {
    * many may come.
    */
   askBack(count: number): number {
+    this.#readBegun();
     for (const exchange of this.#exchanges.values()) {
       if (this.#askedBack.size >= count) break;
       if (exchange.isSettled || !mayGoElsewhere(exchange) || this.#askedBack.has(exchange)) continue;
@@ -399,6 +400,17 @@ export class Instance implements ExchangeLink {
     const exchange = this.#exchanges.get(stream);
     if (exchange === null) throw unopened(stream);
     return exchange;
+  }
+
+  /** Handlers are called in the order of their streams, so one number says it of all; ids begin anew after 2^32. */
+  #readBegun(): void {
+    const mark = this.#sandbox.readBegun();
+    if (mark === null || mark === 0) return;
+    for (const exchange of this.#exchanges.values()) {
+      if ((mark - exchange.stream) >>> 0 >= 2 ** 31) continue;
+      exchange.hasBegun = true;
+      this.#askedBack.delete(exchange);
+    }
   }
 
   #onBegun(stream: number, bytes: Buffer, start: number, end: number): void {
@@ -581,6 +593,7 @@ export class Instance implements ExchangeLink {
       memoryMiB: this.memoryMiB,
       stage: this.readyAtMs > 0 ? "serving" : this.assignedAtMs > 0 ? "importing" : "starting",
     });
+    this.#readBegun();
     const unbegun: Exchange[] = [];
     for (const exchange of this.#exchanges.values()) {
       if (exchange.isSettled) continue;

@@ -126,6 +126,13 @@ export class ScriptedGuest implements SandboxProcess {
     return this.hasEnded ? null : this.habits.memoryBytes;
   }
 
+  /** What a script sets; null: this guest says it by frames. */
+  begunMark: number | null = null;
+
+  readBegun(): number | null {
+    return this.begunMark;
+  }
+
   place(root: string): string {
     return root;
   }

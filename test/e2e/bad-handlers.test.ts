@@ -378,7 +378,9 @@ test("an instance that asks on and on and reads no answer does not fill the serv
      export const big = fn(() => "x".repeat(1_000_000));`,
   );
   const peak = watchRss();
-  assert.equal((await server.fetch("asks", "/")).status, 504);
+  // Ended by its timeout, or because more calls were open than may be.
+  const { status } = await server.fetch("asks", "/");
+  assert.ok(status === 504 || status === 502, `status ${status}`);
   const grownBytes = peak.stop();
   assert.ok(grownBytes < 256 * MiB, `the server grew by ${Math.round(grownBytes / MiB)} MiB`);
   await neighbourNoticedNothing();
@@ -650,7 +652,7 @@ function watchRss(): { stop(): number } {
   let peak = before;
   const timer = setInterval(() => {
     peak = Math.max(peak, process.memoryUsage.rss());
-  }, 20);
+  }, 20).unref();
   return {
     stop() {
       clearInterval(timer);

@@ -192,6 +192,11 @@ class OciProcess implements SandboxProcess {
     this.exited = this.#watchEnd();
   }
 
+  /** The program has no descriptor 4. */
+  readBegun(): null {
+    return null;
+  }
+
   memoryBytes(): number | null {
     return this.#hasEnded ? null : this.#parts.cgroup.memoryBytes();
   }

@@ -5,6 +5,7 @@
  * What was left behind by a server that was killed is ended at the next start: each instance's folder names its process
  * and that process's start time, so that a number the system has given to somebody else is never touched.
  */
+import { type BegunMark, openBegunMark } from "./begun-mark.ts";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -37,22 +38,25 @@ export function openProcessSandbox(options: ProcessSandboxOptions): Sandbox {
     const [program, ...parameters] = [...dyingWithServer, ...spec.argv];
     if (program === undefined) throw new AloftError("SANDBOX_START_FAILED", "a sandbox needs a program to run");
     let child: ChildProcess;
+    let mark: BegunMark | null = null;
     try {
       mkdirSync(folder);
+      mark = openBegunMark(folder, spec.id);
       child = spawn(program, parameters, {
         cwd: folder,
         env: { ...spec.env, TMPDIR: folder },
-        stdio: ["ignore", "pipe", "pipe", "pipe"],
+        stdio: ["ignore", "pipe", "pipe", "pipe", mark?.descriptor ?? "ignore"],
         // A process group of its own, so that what the program starts can be ended with it.
         detached: true,
       });
     } catch (error) {
+      mark?.close();
       throw new AloftError("SANDBOX_START_FAILED", `the process could not be started: ${(error as Error).message}`, {
         cause: error,
         hint: "look for a limit on processes, open files or memory on this machine",
       });
     }
-    const started = adopt(spec.id, folder, child);
+    const started = adopt(spec.id, folder, child, mark);
     if (spec.priority === "background") started.setPriority("background");
     running.add(started);
     void started.exited.then(() => running.delete(started));
@@ -86,7 +90,7 @@ function findDyingWithParent(): readonly string[] {
   return found === undefined ? [] : [found, ...parameters];
 }
 
-function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess {
+function adopt(id: string, folder: string, child: ChildProcess, mark: BegunMark | null): SandboxProcess {
   const pid = child.pid ?? 0;
   let hasEnded = false;
   if (pid > 0) writeOwner(folder, pid);
@@ -107,6 +111,7 @@ function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess 
       isSettled = true;
       hasEnded = true;
       killGroup();
+      mark?.close();
       void rm(folder, { recursive: true, force: true })
         .catch(() => {})
         .then(() => resolve(exit));
@@ -123,6 +128,7 @@ function adopt(id: string, folder: string, child: ChildProcess): SandboxProcess 
     stderr: stderr as Readable,
     folder,
     exited,
+    readBegun: () => mark?.read() ?? null,
     place: (root) => root,
     memoryBytes: () => (hasEnded ? null : residentBytesOf(pid)),
     setPriority: (priority) => {
