@@ -108,7 +108,8 @@ export const settingsTable: SettingsTable = {
     standard: "internet",
     flag: "sandbox-network",
     env: "ALOFT_SANDBOX_NETWORK",
-    about: "What functions reach in the `oci` sandbox. It has no way to the `internet` yet, so it starts with `none` only.",
+    about:
+      "What functions reach in the `oci` sandbox. It has no way to the `internet` yet, so it starts with `none` only.",
   },
   sandboxIds: {
     kind: idRange,

@@ -84,7 +84,8 @@ async function open(
   const clock = systemClock;
   const startedAt = new Date();
   const warn = options.onWarning ?? ((message) => process.stderr.write(`aloft: ${message}\n`));
-  const onBug = (error: unknown): void => warn(`a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  const onBug = (error: unknown): void =>
+    warn(`a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
 
   const folder = await openDataFolder(settings.dataDir);
   closers.push(() => folder.close());
@@ -123,7 +124,12 @@ async function open(
     memoryBudgetBytes: settings.memoryBudgetBytes,
     onLog: (live, log) => observer.log(logLineOf(live, log)),
     onCall: async (live, exchange, call) =>
-      await dispatcher.callNested({ live, function: call.function, payload: call.payload, traceparent: traceOf(exchange) }),
+      await dispatcher.callNested({
+        live,
+        function: call.function,
+        payload: call.payload,
+        traceparent: traceOf(exchange),
+      }),
     onWarning: warn,
   });
   closers.push(() => pool.close(drainMs));

@@ -23,7 +23,7 @@ const nothingRuns: Running = {
   prepare: () => Promise.resolve(),
   abandon: () => undefined,
   publish: () => undefined,
-  runningDeployments: () => new Set(),
+  runningRevisions: () => new Set(),
 };
 
 export async function seedApps(dataFolder: string, apps: readonly App[]): Promise<void> {

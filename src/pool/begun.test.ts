@@ -28,7 +28,10 @@ test("an answer that has begun is not given again either, and what came of it wa
   guest.body(1, Buffer.from(", second"));
   guest.die({ signal: "SIGSEGV" });
   await until(() => exchange.outcome !== "");
-  assert.deepEqual([exchange.received, exchange.isComplete, exchange.outcome], ["first, second", false, "FUNCTION_CRASHED"]);
+  assert.deepEqual(
+    [exchange.received, exchange.isComplete, exchange.outcome],
+    ["first, second", false, "FUNCTION_CRASHED"],
+  );
   assert.match(exchange.error?.message ?? "", /SIGSEGV/);
 });
 
@@ -101,7 +104,10 @@ test("a caller who leaves while the invocation waits for its next instance is no
   it.guest.ready();
   await until(() => it.guest.streams.length > 0);
   await turns();
-  assert.deepEqual(it.guest.streams.map((stream) => it.guest.textOf(stream)), [other.text]);
+  assert.deepEqual(
+    it.guest.streams.map((stream) => it.guest.textOf(stream)),
+    [other.text],
+  );
 });
 
 test("what a blocked instance has not begun is asked back and runs where there is room", async (t) => {

@@ -176,7 +176,9 @@ test("what is printed past the console is logged line by line", async (t) => {
   guest.stderr.write("bad\n");
   guest.die();
   await until(() => it.logs.some((log) => log.message === "rest"));
-  const printed = it.logs.filter((log) => log.stream !== "platform").map(({ stream, level, message }) => [stream, level, message]);
+  const printed = it.logs
+    .filter((log) => log.stream !== "platform")
+    .map(({ stream, level, message }) => [stream, level, message]);
   assert.deepEqual(printed.toSorted(), [
     ["stderr", "error", "bad"],
     ["stdout", "info", "one"],

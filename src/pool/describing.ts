@@ -81,7 +81,13 @@ export class Describing implements InstanceOwner {
   }
 
   async instanceCalled(): Promise<ReplyMessage> {
-    return { ok: false, code: "INVOCATION_ENDED", type: "Error", message: "functions cannot be called while code is imported", stack: "" };
+    return {
+      ok: false,
+      code: "INVOCATION_ENDED",
+      type: "Error",
+      message: "functions cannot be called while code is imported",
+      stack: "",
+    };
   }
 
   instanceGone(_instance: Instance, error: AloftError): void {
@@ -102,7 +108,9 @@ export class Describing implements InstanceOwner {
       error.code === "FUNCTION_OUT_OF_MEMORY"
         ? `importing the code must not need more than ${limits.describeMemoryMiB} MiB`
         : "variables hold placeholders and the network may be absent while code is imported: use them inside handlers";
-    this.#reject(new AloftError("DESCRIBE_FAILED", error.message, { hint, detail: { ...error.detail, ...this.#outputDetail() } }));
+    this.#reject(
+      new AloftError("DESCRIBE_FAILED", error.message, { hint, detail: { ...error.detail, ...this.#outputDetail() } }),
+    );
   }
 
   #outputDetail(): Record<string, unknown> {

@@ -7,9 +7,20 @@ const one = { name: "hello", style: "http", triggers: [{ kind: "http", method: "
 const with_ = (over: object): unknown => ({ functions: [{ ...one, ...over }] });
 
 test("a description is read with its names, routes and limits, and nothing else of it is kept", () => {
-  const limits = { memoryMiB: 512, timeoutMs: 2000, concurrency: 2, minInstances: 1, maxInstances: 4, keepAliveMs: 0, more: 1 };
+  const limits = {
+    memoryMiB: 512,
+    timeoutMs: 2000,
+    concurrency: 2,
+    minInstances: 1,
+    maxInstances: 4,
+    keepAliveMs: 0,
+    more: 1,
+  };
   assert.deepEqual(parseDescription(with_({ limits, extra: true })), [
-    { ...one, limits: { memoryMiB: 512, timeoutMs: 2000, concurrency: 2, minInstances: 1, maxInstances: 4, keepAliveMs: 0 } },
+    {
+      ...one,
+      limits: { memoryMiB: 512, timeoutMs: 2000, concurrency: 2, minInstances: 1, maxInstances: 4, keepAliveMs: 0 },
+    },
   ]);
   assert.deepEqual(parseDescription({ functions: [] }), []);
   assert.deepEqual(parseDescription(with_({ limits: undefined }))[0]?.limits, {});

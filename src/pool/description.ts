@@ -47,7 +47,8 @@ function parseFunction(value: unknown): DescribedFunction {
 }
 
 function parseTrigger(name: string, value: unknown): Trigger {
-  if (!isRecord(value) || value["kind"] !== "http") throw invalid(`the function ${name} has a trigger of an unknown kind`);
+  if (!isRecord(value) || value["kind"] !== "http")
+    throw invalid(`the function ${name} has a trigger of an unknown kind`);
   const { method, path } = value;
   if (typeof method !== "string" || typeof path !== "string") throw invalid(`a route of ${name} has no method or path`);
   const route = method === "*" ? path : `${method} ${path}`;
@@ -62,7 +63,9 @@ function parseLimits(name: string, value: unknown): Partial<FunctionLimits> {
     if (given === undefined) continue;
     const { min, max } = functionLimits[key];
     if (typeof given !== "number" || !Number.isInteger(given) || given < min || given > max) {
-      throw invalid(`${key} of the function ${name} is ${shown(given)}; it must be a whole number from ${min} to ${max}`);
+      throw invalid(
+        `${key} of the function ${name} is ${shown(given)}; it must be a whole number from ${min} to ${max}`,
+      );
     }
     parsed[key] = given;
   }

@@ -41,7 +41,10 @@ export function endError(end: InstanceEnd): AloftError {
     case "start":
       return startTookTooLong(stage);
     case "blocked":
-      return new AloftError("FUNCTION_CRASHED", "the process was ended: a handler blocked its event loop past the timeout");
+      return new AloftError(
+        "FUNCTION_CRASHED",
+        "the process was ended: a handler blocked its event loop past the timeout",
+      );
     case "stuck":
       return new AloftError("FUNCTION_CRASHED", "the process was ended: a handler went on after it had been aborted");
     case "stopping":
@@ -73,7 +76,9 @@ function endedByItself(exit: SandboxExit, stderrTail: string, stage: InstanceEnd
         hint: "look for variables that Node reads when it starts, such as NODE_OPTIONS",
       });
     case "importing":
-      return new AloftError("FUNCTION_START_FAILED", `the process ended ${how} while the code was imported`, { detail });
+      return new AloftError("FUNCTION_START_FAILED", `the process ended ${how} while the code was imported`, {
+        detail,
+      });
     case "serving":
       return new AloftError("FUNCTION_CRASHED", `the function's process ended ${how}`, { detail });
     default:

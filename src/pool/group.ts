@@ -131,7 +131,9 @@ export class Group implements InstanceOwner {
     this.#retryAtMs = 0;
     const ready = new Promise<void>((resolve, reject) => this.#readyWaiters.push({ resolve, reject }));
     if (!this.instances.some((one) => one.state !== "draining") && !this.#grow()) {
-      this.#settleReady(this.#lastError ?? new AloftError("NO_INSTANCE", "the memory budget has no room for an instance"));
+      this.#settleReady(
+        this.#lastError ?? new AloftError("NO_INSTANCE", "the memory budget has no room for an instance"),
+      );
     }
     await ready;
   }
@@ -202,7 +204,10 @@ export class Group implements InstanceOwner {
     this.#scaler ??= createScalerState(ready, nowMs);
     const sample = { load: takeLoad(this.#meter, nowMs), loopUse, ready, spareCores: this.#host.spareCores() };
     const { desired } = decideScale(this.#scaler, sample, this.#policy, nowMs);
-    const coming = instances.reduce((count, one) => (one.state === "draining" && one.readyAtMs > 0 ? count : count + 1), 0);
+    const coming = instances.reduce(
+      (count, one) => (one.state === "draining" && one.readyAtMs > 0 ? count : count + 1),
+      0,
+    );
     // A blocked one does no work: its place is taken by another, as far as the group may grow at all.
     const blocked = instances.reduce((count, one) => (one.state === "ready" && one.isBlocked ? count + 1 : count), 0);
     const most = Math.min(desired + blocked, this.#policy.maxInstances);
@@ -351,7 +356,13 @@ export class Group implements InstanceOwner {
   }
 
   #crashed(instance: Instance, error: AloftError, nowMs: number): void {
-    this.#host.logged(this, { exchange: null, atMs: Date.now(), level: "error", stream: "platform", message: error.message });
+    this.#host.logged(this, {
+      exchange: null,
+      atMs: Date.now(),
+      level: "error",
+      stream: "platform",
+      message: error.message,
+    });
     // One handler that does not heed its abort says nothing about the others.
     if (instance.endReason === "stuck") return;
     if (instance.readyAtMs === 0) {
@@ -424,7 +435,11 @@ export class Group implements InstanceOwner {
       "NO_INSTANCE",
       `no instance became free within ${this.#host.waitForInstanceMs / 1000} s` +
         (isFull ? `: all ${maxInstances} are busy with ${concurrency} requests each` : ""),
-      { hint: isFull ? "raise maxInstances or concurrency of the function" : "the node is short of memory or still starting" },
+      {
+        hint: isFull
+          ? "raise maxInstances or concurrency of the function"
+          : "the node is short of memory or still starting",
+      },
     );
   }
 

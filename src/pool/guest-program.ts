@@ -46,5 +46,7 @@ export function guestSpec(
 
 /** Variables that Node reads only while it starts: a deployment that sets one cannot use a process that has started. */
 export function needsOwnStart(variables: Readonly<Record<string, string>>): boolean {
-  return Object.keys(variables).some((name) => name !== "NODE_ENV" && /^(?:NODE_|UV_|SSL_CERT_|OPENSSL_|ICU_)/.test(name));
+  return Object.keys(variables).some(
+    (name) => name !== "NODE_ENV" && /^(?:NODE_|UV_|SSL_CERT_|OPENSSL_|ICU_)/.test(name),
+  );
 }

@@ -27,7 +27,8 @@ export class InstanceCalls {
 
   /** Throws WireError. */
   receive(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
-    if (this.#unfinished !== -1 && this.#unfinished !== stream) throw new WireError("a call inside another call's frames");
+    if (this.#unfinished !== -1 && this.#unfinished !== stream)
+      throw new WireError("a call inside another call's frames");
     const whole = this.#gatherer.add(bytes, start, end, (flags & Flag.more) === 0);
     this.#unfinished = whole === null ? stream : -1;
     if (whole === null) return;

@@ -289,7 +289,8 @@ export class Instance implements ExchangeLink {
 
   #timeOut(exchange: Exchange): void {
     this.#cancel(exchange, CancelReason.deadline);
-    const what = exchange.deadlineFor === "head" ? "answer" : exchange.deadlineFor === "idle" ? "send or take a byte" : "end";
+    const what =
+      exchange.deadlineFor === "head" ? "answer" : exchange.deadlineFor === "idle" ? "send or take a byte" : "end";
     exchange.failed(
       new AloftError("FUNCTION_TIMEOUT", `the function did not ${what} within its time`, {
         hint: "make it faster, or raise its timeout (range 0.1 s to 15 min)",
@@ -324,7 +325,14 @@ export class Instance implements ExchangeLink {
 
   // --- frames
 
-  readonly #onFrame = (type: number, flags: number, stream: number, bytes: Buffer, start: number, end: number): void => {
+  readonly #onFrame = (
+    type: number,
+    flags: number,
+    stream: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+  ): void => {
     switch (type) {
       case FrameType.head: {
         this.#onHead(flags, stream, bytes, start, end);
@@ -437,7 +445,8 @@ export class Instance implements ExchangeLink {
     exchange.answer = isComplete ? "complete" : "head";
     exchange.hasBegun = true;
     exchange.answerRoomBytes -= end - bodyStart;
-    if (!exchange.isSettled) exchange.head(status, text, bodyStart < end ? bytes.subarray(bodyStart, end) : null, isComplete);
+    if (!exchange.isSettled)
+      exchange.head(status, text, bodyStart < end ? bytes.subarray(bodyStart, end) : null, isComplete);
     if ((flags & Flag.done) !== 0) this.#onDone(exchange);
   }
 

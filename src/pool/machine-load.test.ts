@@ -27,7 +27,10 @@ test("spare cores are the spare part of what all cores had since the last look",
     [-5, 100, 2, 0], // idle time is known to step back
   ];
   for (const [spare, total, cores, expected] of table) {
-    assert.equal(spareBetween({ spare: 10, total: 10, cores }, { spare: 10 + spare, total: 10 + total, cores }), expected);
+    assert.equal(
+      spareBetween({ spare: 10, total: 10, cores }, { spare: 10 + spare, total: 10 + total, cores }),
+      expected,
+    );
   }
 });
 

@@ -72,7 +72,10 @@ export class TestPool {
   }
 
   /** A request in an instance: its guest has it. */
-  async running(group: Group, over: Partial<TestExchange> = {}): Promise<{ exchange: TestExchange; guest: ScriptedGuest }> {
+  async running(
+    group: Group,
+    over: Partial<TestExchange> = {},
+  ): Promise<{ exchange: TestExchange; guest: ScriptedGuest }> {
     const exchange = this.submit(group, over);
     await until(() => exchange.link !== null && this.guestOf(exchange) !== undefined);
     return { exchange, guest: this.guestOf(exchange) as ScriptedGuest };

@@ -212,5 +212,8 @@ test("close lets work finish, answers what does not, and leaves neither process 
   assert.equal(endless.outcome, "SHUTTING_DOWN");
   await assert.rejects(describing, /stopping/);
   assert.deepEqual([it.sandbox.living.length, it.pool.isTimed], [0, false]);
-  await assert.rejects(it.pool.describe({ app: "x", runtime: "node", root: "/", entry: "main.js", variableNames: [] }), /stopping/);
+  await assert.rejects(
+    it.pool.describe({ app: "x", runtime: "node", root: "/", entry: "main.js", variableNames: [] }),
+    /stopping/,
+  );
 });

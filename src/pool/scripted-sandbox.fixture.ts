@@ -11,7 +11,15 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import type { Sandbox, SandboxExit, SandboxProcess, SandboxSpec } from "../contract/sandbox.ts";
 import { Flag, FrameType, protocolVersion } from "../wire/frames.ts";
-import { type Assign, type Failure, Gatherer, readInvoke, writeHeadText, writeLog, writePong } from "../wire/messages.ts";
+import {
+  type Assign,
+  type Failure,
+  Gatherer,
+  readInvoke,
+  writeHeadText,
+  writeLog,
+  writePong,
+} from "../wire/messages.ts";
 import { FrameReader } from "../wire/reader.ts";
 import { FrameWriter } from "../wire/writer.ts";
 
@@ -175,7 +183,9 @@ export class ScriptedGuest implements SandboxProcess {
 
   /** Text of the invocation on a stream. */
   textOf(stream: number): string {
-    const { payload } = this.all(FrameType.invoke).find((frame) => frame.stream === stream) ?? { payload: Buffer.alloc(0) };
+    const { payload } = this.all(FrameType.invoke).find((frame) => frame.stream === stream) ?? {
+      payload: Buffer.alloc(0),
+    };
     return readInvoke(payload, 0, payload.length).text;
   }
 

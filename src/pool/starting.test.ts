@@ -132,7 +132,10 @@ test("prepare fails with the error of the import, and what was prepared in vain 
   prepared.catch(() => {});
   await until(() => it.guests[0]?.assigned?.mode === "serve");
   it.guest.failed("broken");
-  await assert.rejects(prepared, (error: AloftError) => error.code === "FUNCTION_START_FAILED" && /broken/.test(error.message));
+  await assert.rejects(
+    prepared,
+    (error: AloftError) => error.code === "FUNCTION_START_FAILED" && /broken/.test(error.message),
+  );
   it.pool.retire(live);
   await it.advance(300);
   assert.deepEqual([it.pool.runningRevisions().size, it.sandbox.living.length], [0, 0]);

@@ -78,7 +78,8 @@ async function open(t: Pick<TestContext, "after">, over: Partial<ZygotesOptions>
       await turns();
     }
   }
-  const waiting = (memoryMiB = 256): number => sandbox.living.filter((one) => one.assigned === null && one.spec.memoryMiB === memoryMiB).length;
+  const waiting = (memoryMiB = 256): number =>
+    sandbox.living.filter((one) => one.assigned === null && one.spec.memoryMiB === memoryMiB).length;
   zygotes.open();
   return { sandbox, clock, zygotes, warnings, take, advance, waiting, isGreeted: new Set<ScriptedGuest>() };
 }
@@ -196,7 +197,7 @@ test("processes that die while they wait are replaced ever more rarely", async (
     await until(() => it.zygotes.readyCount === 1);
   }
   // The first one is replaced at once; real timers only ask whether the time has come.
-  assert.ok((startsAfter[0] ?? 0) <= 300, `${startsAfter}`);
+  assert.ok((startsAfter[0] ?? 0) <= 300, startsAfter.join(", "));
   assert.deepEqual(startsAfter.slice(1), [1000, 2000, 4000]);
   assert.match(it.warnings[0] ?? "", /exit code 1 while it started/);
 });

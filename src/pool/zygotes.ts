@@ -193,7 +193,8 @@ export class Zygotes implements InstanceOwner {
       const isMissing = stock.some((one) => one.ready + one.starting < one.target);
       if (!isMissing) this.#missingSinceMs = -1;
       else if (this.#missingSinceMs < 0) this.#missingSinceMs = nowMs;
-      const step = nowMs < this.#retryAtMs && isMissing ? null : nextZygoteStep(stock, this.#moment, this.#policy, nowMs);
+      const step =
+        nowMs < this.#retryAtMs && isMissing ? null : nextZygoteStep(stock, this.#moment, this.#policy, nowMs);
       if (step === null) {
         this.#scheduleNext(stock, isMissing, nowMs);
         return;
