@@ -3,6 +3,7 @@ import { AloftError } from "../contract/errors.ts";
 import type { Commit, Write } from "../contract/keyspace.ts";
 import { limits } from "../contract/limits.ts";
 import { assertBoundLength, assertKeyLength, boundText, type KeyText, textOfKey } from "./key-text.ts";
+import { refusalError } from "./refusals.ts";
 
 export type OrderCheck =
   | { readonly kind: "version"; readonly key: KeyText; readonly version: number }
@@ -60,8 +61,11 @@ export function measureCommit(commit: Commit): number {
       case "delete-range":
         bytes += boundBytes(write.start) + boundBytes(write.end);
         break;
-      case "delete":
       case "add":
+        if (BigInt.asIntN(64, write.amount) !== write.amount) throw refusalError("NOT_AN_INTEGER");
+        bytes += keyBytes(write.key);
+        break;
+      case "delete":
         bytes += keyBytes(write.key);
     }
   }

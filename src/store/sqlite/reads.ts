@@ -1,0 +1,69 @@
+/**
+ * Reads on the server's own thread. Those asked for in one turn of the event loop are gathered and done in the next, in one read
+ * transaction: it costs as much as a read. After some milliseconds of them the loop gets a turn in between.
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+
+const turnMs = 2;
+
+interface Read {
+  /** Reads and answers; must not throw. */
+  run(): void;
+  fail(error: unknown): void;
+}
+
+export class Reads {
+  readonly #begin: StatementSync;
+  readonly #end: StatementSync;
+  #gathered: Read[] = [];
+  #isDue = false;
+
+  constructor(db: DatabaseSync) {
+    this.#begin = db.prepare("BEGIN");
+    this.#end = db.prepare("COMMIT");
+  }
+
+  /** `work` must have read everything when it returns. */
+  add<T>(work: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const run = (): void => resolve(work());
+      this.#gathered.push({ run, fail: reject });
+      if (this.#isDue) return;
+      this.#isDue = true;
+      setImmediate(this.#readAll);
+    });
+  }
+
+  /** Does what is gathered, now. */
+  finish(): void {
+    while (this.#gathered.length > 0) this.#readAll();
+  }
+
+  readonly #readAll = (): void => {
+    this.#isDue = false;
+    const reads = this.#gathered;
+    if (reads.length === 0) return;
+    this.#gathered = [];
+    const untilMs = performance.now() + turnMs;
+    let done = 0;
+    this.#begin.run();
+    try {
+      for (const read of reads) {
+        done++;
+        try {
+          read.run();
+        } catch (error) {
+          read.fail(error);
+        }
+        if ((done & 15) === 0 && performance.now() > untilMs) break;
+      }
+    } finally {
+      this.#end.run();
+    }
+    if (done === reads.length) return;
+    this.#gathered = [...reads.slice(done), ...this.#gathered];
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(this.#readAll);
+  };
+}
