@@ -38,8 +38,11 @@ export async function run({ words, flags, json, terminal, folder }: Context): Pr
       },
     );
     closers.push(() => server.close());
-    writeLocalServer(target.folder, { admin: server.admin, token, pid: process.pid });
-    closers.push(() => removeLocalServer(target.folder));
+    // Where it serves, and where it was started: commands are typed in either.
+    for (const place of new Set([target.folder, folder])) {
+      writeLocalServer(place, { admin: server.admin, token, pid: process.pid });
+      closers.push(() => removeLocalServer(place));
+    }
     const client = new ControlClient({ server: server.admin, token });
     closers.push(() => client.close());
 

@@ -1,6 +1,6 @@
 /**
- * How commands find a running `aloft dev` without being told: it leaves `.aloft/server.json` in the folder it serves, and
- * commands given in that folder or below it look for the file upwards. The file holds dev's token, so it is readable by
+ * How commands find a running `aloft dev` without being told: it leaves `.aloft/server.json` in the folder it serves and
+ * in the one it was started in, and commands given there or below look for the file upwards. The file holds dev's token, so it is readable by
  * its user alone, gone when dev ends, and believed only when it is this user's own and names a loopback address: a file
  * that somebody else left in a parent folder must not receive our code and variables. `aloft serve` leaves no such file.
  */
