@@ -12,6 +12,7 @@ import { commandsMarkdown } from "../src/cli/help.ts";
 import { settingsMarkdown } from "../src/config.ts";
 import { errorTable, type ErrorRow } from "../src/contract/errors.ts";
 import { functionLimits, limits, type Range } from "../src/contract/limits.ts";
+import { jsProbes, systemCallProbes } from "../test/escape/probes.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -21,6 +22,7 @@ export const generatedPages: Readonly<Record<string, () => string>> = {
   "docs/limits.md": limitsMarkdown,
   "docs/settings.md": settingsMarkdown,
   "docs/commands.md": commandsMarkdown,
+  "docs/escapes.md": escapesMarkdown,
 };
 
 async function main(): Promise<void> {
@@ -55,6 +57,23 @@ reach a caller.
 | code | status | fault | about |
 | --- | --- | --- | --- |
 ${rows.map(([code, row]) => `| \`${code}\` | ${row.status} | ${row.fault} | ${row.about} |`).join("\n")}
+`;
+}
+
+function escapesMarkdown(): string {
+  const rows = [...jsProbes, ...systemCallProbes];
+  return `# What code inside a sandbox tries
+
+<!-- Made from test/escape/probes.ts by scripts/docs.ts; a test holds the two together. -->
+
+\`test/escape/\` deploys an app that tries each of these, in both sandboxes. \`oci\` has to refuse all ${rows.length}. \`process\` is
+no wall (see [sandbox.md](sandbox.md)): the last column says what to expect where the server runs as root, on a machine that
+has the thing at all. Beside the table a test writes a frame for an invocation that an instance was not given; in both
+sandboxes that ends the instance, and nothing else.
+
+| probe | the code tries to | \`oci\` | \`process\` |
+| --- | --- | --- | --- |
+${rows.map((one) => `| \`${one.name}\` | ${one.about} | refused | ${one.process} |`).join("\n")}
 `;
 }
 

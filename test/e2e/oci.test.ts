@@ -1,0 +1,64 @@
+/** The whole platform with the `oci` sandbox: what of it differs from processes, and what a server says without it. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { suite, test } from "node:test";
+import { ociMissing } from "../../src/sandbox/open-for-test.fixture.ts";
+import { runFolderOf } from "../../src/sandbox/oci/oci-sandbox.ts";
+import { serve } from "../kit/aloft-process.ts";
+import { lastFirst } from "../kit/scope.ts";
+import { startTestServer, temporaryFolder } from "../kit/server.ts";
+
+const missing = await ociMissing();
+if (missing !== null) console.log(`skipped: ${missing}`);
+
+const settings = { sandbox: "oci", sandboxNetwork: "none" } as const;
+
+suite("functions in containers", { skip: missing ?? false }, () => {
+  test("an app with hundreds of files starts, reads them, and answers", async (t) => {
+    const server = await startTestServer(lastFirst(t), { mode: "serve", settings });
+    const data = Array.from({ length: 700 }, (_, n) => [`data/${n}.txt`, `file ${n}`] as const);
+    await server.deployFiles("files", {
+      "index.ts": `import { readFileSync, readdirSync } from "node:fs";
+        export default { fetch: () => new Response(readdirSync("data").length + " " + readFileSync("data/699.txt", "utf8")) };`,
+      "aloft.json": `{ "files": ["data"] }`,
+      ...Object.fromEntries(data),
+    });
+    assert.equal(await (await server.fetch("files", "/")).text(), "700 file 699");
+  });
+
+  test("a function that takes more memory than it has is answered so, and the next request has a new instance", async (t) => {
+    const server = await startTestServer(lastFirst(t), { mode: "serve", settings });
+    await server.deployFiles("hungry", {
+      "index.ts": `const held: Buffer[] = [];
+        export default { fetch(request: Request) {
+          if (request.url.endsWith("/eat")) for (;;) held.push(Buffer.alloc(1 << 20, 1));
+          return new Response("fed");
+        } };`,
+      "aloft.json": `{ "functions": { "default": { "memoryMiB": 128 } } }`,
+    });
+    const response = await server.fetch("hungry", "/eat");
+    assert.equal(response.status, 502);
+    assert.equal(((await response.json()) as { code: string }).code, "FUNCTION_OUT_OF_MEMORY");
+    assert.equal(await (await server.fetch("hungry", "/")).text(), "fed");
+  });
+
+  test("a server that has stopped leaves nothing of its containers", async (t) => {
+    const server = await startTestServer(lastFirst(t), { mode: "serve", settings });
+    await server.deployFiles("hello", { "index.ts": "export default { fetch: () => new Response('hello') };" });
+    assert.equal(await (await server.fetch("hello", "/")).text(), "hello");
+    await server.close();
+    const containers = join(server.dataDir, "run", "containers");
+    assert.deepEqual(readdirSync(containers), []);
+    assert.equal(existsSync(runFolderOf(containers)), false);
+  });
+});
+
+test("without a way to the network the oci sandbox has to be asked for twice", async (t) => {
+  const dataDir = await temporaryFolder(t);
+  const refused = await serve(dataDir, "--sandbox", "oci");
+  assert.ok("code" in refused);
+  assert.equal(refused.code, 1);
+  assert.match(refused.out + refused.err, /SANDBOX_UNAVAILABLE/);
+  assert.match(refused.out + refused.err, /--sandbox-network none/);
+});
