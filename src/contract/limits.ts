@@ -102,8 +102,9 @@ export const limits = {
   commitsWaitingBytes: 64 * MiB,
   groupOperations: 1000, // checks and writes that share one sync of the disk: some milliseconds
   largeValueBytes: 4 * KiB, // values over it stand in a table of their own, so that the tree of keys stays small
-  unmergedEntries: 8192, // committed to the log, not yet in the tree; beyond it they are merged
-  unmergedBytes: 8 * MiB,
+  unmergedEntries: 32_768, // committed to the log, not yet in the tree; in the memory of two threads, 300 bytes each and the values
+  unmergedBytes: 8 * MiB, // of their keys and values
+  unmergedLogBytes: 16 * MiB, // read when the keyspace is opened: some 100 ms
   walBytes: 64 * MiB, // the write-ahead log is truncated above this
   reserveBytes: 64 * MiB, // given free when the disk is full, so that acknowledgements and deletes go on
   sweepEntries: 1000, // expired entries removed in one slice

@@ -33,18 +33,21 @@ export interface Change {
   readonly expiresAtMs: number;
 }
 
+/** Each key once. */
+export type Changes = Iterable<readonly [KeyText, Change]>;
+
 export type Refusal = Extract<ErrorCode, "COMMIT_TOO_LARGE" | "NOT_AN_INTEGER">;
 
 export type Verdict =
   /** All of them get the version that was given to judge. */
-  | { readonly kind: "accepted"; readonly changes: ReadonlyMap<KeyText, Change> }
+  | { readonly kind: "accepted"; readonly changes: Changes }
   | { readonly kind: "repeat"; readonly version: number }
   | { readonly kind: "conflict"; readonly check: number }
   | { readonly kind: "refused"; readonly code: Refusal };
 
 const integerMin = -(2n ** 63n);
 const integerMax = 2n ** 63n - 1n;
-const nothing: ReadonlyMap<KeyText, Change> = new Map();
+const nothing: Changes = [];
 const empty = new Uint8Array(0);
 
 /** `version` is the one that the commit gets when it is accepted and has writes. */
@@ -53,10 +56,14 @@ export function judge(order: Order, view: View, version: number, nowMs: number):
     const former = view.find(order.once, nowMs);
     if (former !== null) return { kind: "repeat", version: former.version };
   }
-  for (const [index, check] of order.checks.entries()) {
-    if (!holds(check, view, nowMs)) return { kind: "conflict", check: index };
+  const failed = order.checks.findIndex((check) => !holds(check, view, nowMs));
+  if (failed !== -1) return { kind: "conflict", check: failed };
+  if (order.once === null) {
+    const [first, second] = order.writes;
+    if (first === undefined) return { kind: "accepted", changes: nothing };
+    // The commonest of all commits is spared the Map.
+    if (second === undefined && first.kind === "set") return { kind: "accepted", changes: [[first.key, first]] };
   }
-  if (order.writes.length === 0 && order.once === null) return { kind: "accepted", changes: nothing };
   return changesOf(order, view, version, nowMs);
 }
 

@@ -17,18 +17,13 @@ export class OrderedMap<V> {
     return this.#values.get(key);
   }
 
-  set(key: string, value: V): void {
-    const isNew = !this.#values.has(key);
+  /** The answer is the value that was there. */
+  set(key: string, value: V): V | undefined {
+    const former = this.#values.get(key);
     this.#values.set(key, value);
-    if (!isNew) return;
-    const at = this.#chunkOf(key);
-    const chunk = this.#chunks[at] ?? [];
-    const place = placeOf(chunk, key);
-    if (place === chunk.length) chunk.push(key);
-    else chunk.splice(place, 0, key);
-    if (chunk.length > chunkMost) this.#split(at, chunk, place);
+    if (former === undefined) this.#insert(key);
+    return former;
   }
-
   delete(key: string): boolean {
     if (!this.#values.delete(key)) return false;
     const at = this.#chunkOf(key);
@@ -66,6 +61,15 @@ export class OrderedMap<V> {
       if (value !== undefined) yield [key, value];
       place += step;
     }
+  }
+
+  #insert(key: string): void {
+    const at = this.#chunkOf(key);
+    const chunk = this.#chunks[at] ?? [];
+    const place = placeOf(chunk, key);
+    if (place === chunk.length) chunk.push(key);
+    else chunk.splice(place, 0, key);
+    if (chunk.length > chunkMost) this.#split(at, chunk, place);
   }
 
   /** Keys are mostly added at the end of something: then the full half stays full. */

@@ -1,7 +1,7 @@
 /** The keyspace as a thread sees it: its overlay, and below it the tree. */
 import type { Entry, RangePage, RangeQuery } from "../../contract/keyspace.ts";
 import type { Standing, View } from "../judge.ts";
-import { boundText, keyOfText, type KeyText } from "../key-text.ts";
+import { keyOfText, type KeyText } from "../key-text.ts";
 import { cutPage } from "../page.ts";
 import type { Cell, Overlay } from "./overlay.ts";
 import type { Tree } from "./tree.ts";
@@ -47,8 +47,9 @@ export class Layers implements View {
     return cell === null ? null : this.#entryOf(key, cell);
   }
 
-  getPage(query: RangeQuery, nowMs: number): RangePage {
-    return cutPage(query, this.#entries(query, nowMs));
+  /** `bounds` are those of the query. */
+  getPage(query: RangeQuery, bounds: { start: KeyText; end: KeyText }, nowMs: number): RangePage {
+    return cutPage(query, this.#entries(this.#scan(bounds.start, bounds.end, nowMs, query.isReverse === true)));
   }
 
   #cell(key: KeyText, nowMs: number): Cell | null {
@@ -56,8 +57,7 @@ export class Layers implements View {
     return cell === null || !isThere(cell, nowMs) ? null : cell;
   }
 
-  *#entries(query: RangeQuery, nowMs: number): Generator<Entry> {
-    const found = this.#scan(boundText(query.start), boundText(query.end), nowMs, query.isReverse === true);
+  *#entries(found: Iterable<readonly [KeyText, Cell]>): Generator<Entry> {
     for (const [key, cell] of found) yield this.#entryOf(key, cell);
   }
 

@@ -21,7 +21,7 @@ import { SharedWords, type WriterSettings } from "./writer-messages.ts";
 const sliceEntries = 64;
 const sliceCells = 256;
 /** A checkpoint copies what the write-ahead log has gathered; some hundred pages more often than many at once. */
-const checkpointPages = 2000;
+const checkpointPages = 4000;
 /** Free pages of the file that stay for what is to come, and what is given back in one slice. */
 const freePagesKept = 1024;
 const vacuumPages = 256;
@@ -52,6 +52,7 @@ export class Merger {
   #superseded: { readonly id: number; readonly version: number }[] = [];
   /** Pages written into the write-ahead log since the last checkpoint, roughly. */
   #walPages = 0;
+  #logBytes = 0;
   #isSwept = false;
 
   constructor(options: MergerOptions) {
@@ -71,6 +72,7 @@ export class Merger {
   /** The log has a row of so many bytes more. */
   grew(bytes: number): void {
     this.#walPages += 3 + Math.ceil(bytes / pageBytes);
+    this.#logBytes += bytes;
     this.#isSwept = false;
   }
 
@@ -103,7 +105,8 @@ export class Merger {
   #isPassDue(isIdle: boolean): boolean {
     const { overlay, settings } = this.#options;
     if (overlay.size === 0 || this.#words.seen <= this.#mergedVersion) return false;
-    return isIdle || overlay.size > settings.unmergedEntries || overlay.bytes > settings.unmergedBytes;
+    if (isIdle || overlay.size > settings.unmergedEntries) return true;
+    return overlay.bytes > settings.unmergedBytes || this.#logBytes > limits.unmergedLogBytes;
   }
 
   /** All that the log held up to this version is in the tree. */
@@ -135,6 +138,7 @@ export class Merger {
     else {
       this.#pass = null;
       this.#mergedVersion = pass.version;
+      this.#logBytes = 0; // but for what came during the pass
     }
   }
 

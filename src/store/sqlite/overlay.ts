@@ -41,8 +41,7 @@ export class Overlay {
 
   /** The answer is the cell in whose place this one is now. */
   set(key: KeyText, cell: Cell): Cell | undefined {
-    const former = this.#cells.get(key);
-    this.#cells.set(key, cell);
+    const former = this.#cells.set(key, cell);
     this.#bytes += bytesOf(cell) - (former === undefined ? -key.length : bytesOf(former));
     return former;
   }

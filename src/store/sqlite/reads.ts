@@ -7,9 +7,9 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 const turnMs = 2;
 
 interface Read {
-  /** Reads and answers; must not throw. */
-  run(): void;
-  fail(error: unknown): void;
+  readonly work: () => unknown;
+  readonly resolve: (found: never) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export class Reads {
@@ -26,8 +26,7 @@ export class Reads {
   /** `work` must have read everything when it returns. */
   add<T>(work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const run = (): void => resolve(work());
-      this.#gathered.push({ run, fail: reject });
+      this.#gathered.push({ work, resolve, reject });
       if (this.#isDue) return;
       this.#isDue = true;
       setImmediate(this.#readAll);
@@ -51,9 +50,9 @@ export class Reads {
       for (const read of reads) {
         done++;
         try {
-          read.run();
+          read.resolve(read.work() as never);
         } catch (error) {
-          read.fail(error);
+          read.reject(error);
         }
         if ((done & 15) === 0 && performance.now() > untilMs) break;
       }
