@@ -29,6 +29,7 @@ import { openObserver } from "./observe/observer.ts";
 import type { InstanceLog } from "./pool/instance-logs.ts";
 import { Pool } from "./pool/pool.ts";
 import { openSandbox } from "./sandbox/open-sandbox.ts";
+import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
 
 export interface ServerOptions {
   readonly mode: "serve" | "dev";
@@ -89,6 +90,14 @@ async function open(
 
   const folder = await openDataFolder(settings.dataDir);
   closers.push(() => folder.close());
+  const keyspace = await openSqliteKeyspace({
+    file: folder.keyspaceFile,
+    clock,
+    onWarning: warn,
+    // A developer's own machine is spared it: there is nothing in a full disk that must go on.
+    ...(options.mode === "dev" ? { reserveBytes: 0 } : {}),
+  });
+  closers.push(() => keyspace.close());
   const meta = await openFileMetaStore({ file: folder.metaFile });
   closers.push(() => meta.close());
   const metrics = new Metrics();

@@ -3,6 +3,7 @@
  *
  *   format.json    version of this layout
  *   lock.sqlite    held by the server that uses the folder; lock.pid says which process that is
+ *   keyspace.db    all durable state of apps (`store/sqlite/`); beside it files of the same name with an ending
  *   meta/          apps, aliases, deployments, variables (`meta/`)
  *   files/         contents by hash (`content-store.ts`)
  *   deployments/   APP/ID/, the files of a deployment as its instances see them (`deployment-folders.ts`)
@@ -22,6 +23,7 @@ import { writeFileDurably } from "./durable-files.ts";
 
 export interface DataFolder {
   readonly root: string;
+  readonly keyspaceFile: string;
   readonly metaFile: string;
   readonly files: string;
   readonly deployments: string;
@@ -55,7 +57,13 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
       unlock();
       throw error;
     }
-    return { root, ...folders, metaFile: join(folders.meta, "meta.journal"), close: unlock };
+    return {
+      root,
+      ...folders,
+      keyspaceFile: join(root, "keyspace.db"),
+      metaFile: join(folders.meta, "meta.journal"),
+      close: unlock,
+    };
   } catch (error) {
     if (errnoOf(error) === "ENOTDIR" || errnoOf(error) === "EEXIST") {
       throw new AloftError("DATA_UNWRITABLE", `${root} is not a folder`, { hint: "choose another folder with --data" });
@@ -69,11 +77,16 @@ function lockFolder(root: string): () => void {
   let database: DatabaseSync;
   try {
     database = new DatabaseSync(join(root, "lock.sqlite"), { timeout: 0 });
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    // Without a journal on the disk: a lock must be had on a full disk too.
+    database.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (error) {
     throw lockError(error, root, pidFile);
   }
-  writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
+  try {
+    writeFileSync(pidFile, String(process.pid), { mode: 0o600 });
+  } catch (error) {
+    if (errnoOf(error) !== "ENOSPC") throw error; // it is only for the message that another server would give
+  }
   return () => {
     if (!database.isOpen) return;
     rmSync(pidFile, { force: true });

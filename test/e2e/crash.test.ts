@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { type AloftProcess, type FailedStart, guestsOf, serve, served } from "../kit/aloft-process.ts";
 import { lastFirst, type Scope } from "../kit/scope.ts";
@@ -68,6 +69,18 @@ describe("a server does not start, and says why,", { concurrency: 2 }, () => {
     refusal(await serve(join(folder, "data")), "DATA_UNWRITABLE", /cannot be written/);
   });
 
+  test("when the keyspace is damaged or of a newer version, and leaves it alone", async (t) => {
+    const scope = lastFirst(t);
+    const folder = await temporaryFolder(scope, { "damaged/keyspace.db": "not a database ".repeat(1000) });
+    refusal(await serve(join(folder, "damaged")), "DATA_CORRUPT", /keyspace\.db is damaged.*restore/s);
+    assert.match(await readFile(join(folder, "damaged", "keyspace.db"), "utf8"), /^not a database/);
+    await (await served(join(folder, "newer"))).kill("SIGTERM");
+    const db = new DatabaseSync(join(folder, "newer", "keyspace.db"));
+    db.exec("PRAGMA user_version = 99");
+    db.close();
+    refusal(await serve(join(folder, "newer")), "DATA_TOO_NEW", /keyspace\.db has format 99/);
+  });
+
   test("when another server has the data folder", async (t) => {
     const scope = lastFirst(t);
     const folder = await temporaryFolder(scope, { "app/index.ts": appSaying("the first server") });
@@ -92,7 +105,7 @@ test("on a full disk a deploy is refused, what is live serves on, and deploys wo
   });
   const data = join(folder, "data");
   await mkdir(data);
-  const mounted = mountAt(scope, data, "size=32m");
+  const mounted = mountAt(scope, data, "size=256m");
   if (mounted !== null) return t.skip(mounted);
   const server = endsWith(scope, await served(data));
   await server.deploy(join(folder, "app"));

@@ -10,7 +10,8 @@ export function lockFile(file: string): () => void {
   let db: DatabaseSync | null = null;
   try {
     db = new DatabaseSync(`${file}.lock`, { timeout: 0 });
-    db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    // Without a journal on the disk: a lock must be had on a full disk too.
+    db.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (error) {
     db?.close();
     throw asStoreError(error, file);

@@ -1,28 +1,39 @@
 /**
  * A file that only takes up room. When the disk is full it is removed, and with what that gives back, acknowledgements and deletes
- * go on while everything else is refused. It is made again when there is room for twice its size.
+ * go on while everything else is refused. It is made again when there is room for twice its size. On a small disk it is a third
+ * of what was free when it was first made.
  */
-import { closeSync, fsyncSync, openSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, statSync, writeSync } from "node:fs";
 import { randomFillSync } from "node:crypto";
 import { dirname } from "node:path";
 
 const chunkBytes = 1024 * 1024;
+/** With less there is not even room for what acknowledgements and deletes write. */
+const leastBytes = 1024 * 1024;
 
 export class Reserve {
   readonly #file: string;
-  readonly #bytes: number;
+  readonly #unfinished: string;
+  readonly #bytesMax: number;
+  /** 0: not known yet. */
+  #bytes = 0;
 
-  constructor(file: string, bytes: number) {
+  constructor(file: string, bytesMax: number) {
     this.#file = file;
-    this.#bytes = bytes;
+    this.#unfinished = `${file}.new`;
+    this.#bytesMax = bytesMax;
   }
 
   /** false: there is no room for it. */
   take(): boolean {
-    if (this.#bytes === 0 || this.#isThere()) return true;
-    if (!this.hasRoom()) return false;
+    if (this.#bytesMax === 0 || this.#isThere()) return true;
+    const { bavail, bsize } = statfsSync(dirname(this.#file));
+    const free = bavail * bsize;
+    const bytes = this.#bytes === 0 ? Math.min(this.#bytesMax, Math.floor(free / 3)) : this.#bytes;
+    if (bytes < Math.min(leastBytes, this.#bytesMax) || free < 2 * bytes) return false;
     try {
-      this.#write();
+      this.#write(bytes);
+      this.#bytes = bytes;
       return true;
     } catch {
       this.release();
@@ -32,28 +43,27 @@ export class Reserve {
 
   release(): void {
     rmSync(this.#file, { force: true });
+    rmSync(this.#unfinished, { force: true });
   }
 
-  /** Room for the reserve, and as much again to go on with. */
-  hasRoom(): boolean {
-    const { bavail, bsize } = statfsSync(dirname(this.#file));
-    return bavail * bsize >= 2 * this.#bytes;
-  }
-
+  /** Of the size that it was made with, in an earlier run too. */
   #isThere(): boolean {
-    return statSync(this.#file, { throwIfNoEntry: false })?.size === this.#bytes;
+    const found = statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0;
+    if (found === 0 || found > this.#bytesMax) return false;
+    if (this.#bytes === 0) this.#bytes = found;
+    return found === this.#bytes;
   }
 
   /** Noise, for a file system that compresses would store zeros as nothing. */
-  #write(): void {
-    const chunk = randomFillSync(Buffer.allocUnsafe(Math.min(chunkBytes, this.#bytes)));
-    const handle = openSync(this.#file, "w", 0o600);
+  #write(bytes: number): void {
+    const chunk = randomFillSync(Buffer.allocUnsafe(Math.min(chunkBytes, bytes)));
+    const handle = openSync(this.#unfinished, "w", 0o600);
     try {
-      for (let at = 0; at < this.#bytes;)
-        at += writeSync(handle, chunk, 0, Math.min(chunk.length, this.#bytes - at), at);
+      for (let at = 0; at < bytes;) at += writeSync(handle, chunk, 0, Math.min(chunk.length, bytes - at), at);
       fsyncSync(handle);
     } finally {
       closeSync(handle);
     }
+    renameSync(this.#unfinished, this.#file);
   }
 }

@@ -6,6 +6,8 @@ const sqliteBusy = 5;
 const sqliteReadOnly = 8;
 const sqliteCorrupt = 11;
 const sqliteFull = 13;
+/** SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log. */
+const sqliteNoSharedMemory = 10 | (19 << 8);
 const sqliteCannotOpen = 14;
 const sqliteNotADatabase = 26;
 
@@ -52,5 +54,6 @@ export function isFull(thrown: unknown): boolean {
 
 function primaryCode(thrown: unknown): number {
   if (!(thrown instanceof Error) || !("errcode" in thrown) || typeof thrown.errcode !== "number") return 0;
+  if (thrown.errcode === sqliteNoSharedMemory) return sqliteFull;
   return thrown.errcode & 0xff;
 }

@@ -57,7 +57,8 @@ export class Writer {
     this.#settings = settings;
     this.#send = send;
     this.#reserve = new Reserve(settings.reserveFile, settings.reserveBytes);
-    this.#file = this.#open();
+    this.#file = this.#openAtStart();
+    // Those who wait for the file have heard of it by now: the reserve costs them nothing.
     if (!this.#reserve.take()) this.#diskIsFull("there is no room for the reserve");
   }
 
@@ -181,6 +182,17 @@ export class Writer {
     }
     this.#tryOpen();
     this.#send({ kind: "group", answers: found, changes: null, version: this.#version });
+  }
+
+  /** On a full disk there is no room for what SQLite keeps beside the file either, until the reserve gives it. */
+  #openAtStart(): OpenFile {
+    try {
+      return this.#open();
+    } catch (error) {
+      if (!(error instanceof AloftError) || error.code !== "DISK_FULL") throw error;
+      this.#reserve.release();
+      return this.#open();
+    }
   }
 
   #tryOpen(): void {
