@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { Commit, Keyspace } from "../src/contract/keyspace.ts";
 import { systemClock } from "../src/lib/clock.ts";
 import { openSqliteKeyspace } from "../src/store/sqlite/sqlite-keyspace.ts";
-import { encodeTuple } from "../src/store/tuple.ts";
+import { encodeTuple } from "../src/contract/tuple.ts";
 import { percentile } from "./lib/stats.ts";
 
 export const callers = 64;

@@ -2,7 +2,7 @@
  * The keyspace: the ordered, transactional key-value space in which all durable state lives. Five methods; every durable
  * feature is a layer over them, so that writes of different kinds commit together and a driver stays small.
  *
- * A key is at most limits.keyBytes bytes, made by `store/tuple.ts` so that the order of bytes is the order of tuples. A value
+ * A key is at most limits.keyBytes bytes, made by `tuple.ts` so that the order of bytes is the order of tuples. A value
  * is at most limits.valueBytes bytes. Arrays that are handed in may be used again once the call has returned; what is handed
  * out may be views of memory that others read too and must not be written to.
  */
@@ -73,7 +73,7 @@ export type Write =
   | { readonly kind: "add"; readonly key: Key; readonly amount: bigint }
   /**
    * A new key: `prefix`, then the commit's version and the write's index in the commit as two integers of a tuple. So keys
-   * under one prefix are in the order of commits (`appendedKey` of store/tuple.ts tells the key).
+   * under one prefix are in the order of commits (`appendedKey` of tuple.ts tells the key).
    */
   | { readonly kind: "append"; readonly prefix: Key; readonly value: Uint8Array; readonly expiresAtMs?: number };
 

@@ -7,7 +7,7 @@ import { limits } from "../contract/limits.ts";
 import type { KeyText } from "./key-text.ts";
 import { textOfKey } from "./key-text.ts";
 import type { Order, OrderCheck } from "./order.ts";
-import { encodeStamp } from "./tuple.ts";
+import { encodeStamp } from "../contract/tuple.ts";
 
 /** What stands under a key. */
 export interface Standing {

@@ -10,7 +10,7 @@ import type { Check, Commit, CommitOutcome, Entry, Key, Keyspace, Write } from "
 import { limits } from "../contract/limits.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { modelCommit, type Model, modelPage } from "./model.suite.ts";
-import { appendedKey, decodeTuple, encodeTuple, tupleRange } from "./tuple.ts";
+import { appendedKey, decodeTuple, encodeTuple, tupleRange } from "../contract/tuple.ts";
 
 export interface OpenedStore {
   readonly keyspace: Keyspace;

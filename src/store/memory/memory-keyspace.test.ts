@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { ManualClock } from "../../lib/clock.ts";
 import { type OpenedStore, storeSuite } from "../store.suite.ts";
-import { encodeTuple, tupleRange } from "../tuple.ts";
+import { encodeTuple, tupleRange } from "../../contract/tuple.ts";
 import { MemoryDisk } from "./memory-disk.ts";
 import { openMemoryKeyspace, type Simulation } from "./memory-keyspace.ts";
 

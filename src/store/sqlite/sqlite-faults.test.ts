@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { test, type TestContext } from "node:test";
 import type { Entry, Keyspace, Write } from "../../contract/keyspace.ts";
 import { ManualClock, systemClock } from "../../lib/clock.ts";
-import { decodeTuple, encodeTuple, tupleRange } from "../tuple.ts";
+import { decodeTuple, encodeTuple, tupleRange } from "../../contract/tuple.ts";
 import { openForWriting } from "./format.ts";
 import { openSqliteKeyspace, type SqliteKeyspace, type SqliteKeyspaceOptions } from "./sqlite-keyspace.ts";
 

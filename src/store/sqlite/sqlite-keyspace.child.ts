@@ -9,7 +9,7 @@ import { writeSync } from "node:fs";
 import { AloftError } from "../../contract/errors.ts";
 import type { Write } from "../../contract/keyspace.ts";
 import { systemClock } from "../../lib/clock.ts";
-import { encodeTuple } from "../tuple.ts";
+import { encodeTuple } from "../../contract/tuple.ts";
 import { openSqliteKeyspace } from "./sqlite-keyspace.ts";
 
 const [file = "", mode = "", countText = "0"] = process.argv.slice(2);

@@ -10,9 +10,9 @@
  * Bytes come before strings, strings before integers. Strings are in the order of their code points, which differs from
  * JavaScript's own where characters beyond U+FFFF meet those of U+E000 and above.
  */
-import { AloftError } from "../contract/errors.ts";
-import type { Key } from "../contract/keyspace.ts";
-import { limits } from "../contract/limits.ts";
+import { AloftError } from "./errors.ts";
+import type { Key } from "./keyspace.ts";
+import { limits } from "./limits.ts";
 
 export type TupleElement = string | number | bigint | Uint8Array;
 export type Tuple = readonly TupleElement[];
