@@ -3,13 +3,14 @@
  *
  *   dist/src/**          the platform, file by file as in src/, so that what one file finds relative to itself in a
  *                        checkout it finds in the package as well, with the ending of its own name
- *   dist/guest/node.cjs  the guest runtime as one file, as a checkout builds it when a server starts
+ *   dist/guest/*.cjs     the guests of Node as one file each, as a checkout builds them when a server starts
+ *   dist/guest/python/** Python's guest, as it is
  *   dist/sdk/**          the SDK, file by file, and its declarations; the bundler of an app makes one of it
  *
  * Names are kept and syntax is minified nowhere but in the guest, so that a stack trace of the platform stays readable.
  */
 import { execFile } from "node:child_process";
-import { glob, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, glob, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { build, type BuildOptions, type Plugin } from "esbuild";
@@ -40,8 +41,14 @@ async function buildPlatform(): Promise<void> {
 
 /** As a checkout builds it when a server starts. */
 async function buildGuest(): Promise<void> {
-  const entryPoints = ["guest/node/main.ts"];
-  await build({ ...guestBuildOptions, absWorkingDir: root, entryPoints, outfile: "dist/guest/node.cjs" });
+  for (const guest of ["node", "companion"]) {
+    const entryPoints = [`guest/${guest}/main.ts`];
+    await build({ ...guestBuildOptions, absWorkingDir: root, entryPoints, outfile: `dist/guest/${guest}.cjs` });
+  }
+  await cp(join(root, "guest", "python"), join(dist, "guest", "python"), {
+    recursive: true,
+    filter: (file) => !file.includes("__pycache__") && !/test_\w+\.py$/.test(file),
+  });
 }
 
 async function buildSdk(): Promise<void> {

@@ -31,6 +31,7 @@ test("without anything set every setting has its default", async () => {
     sandbox: "auto",
     sandboxNetwork: "internet",
     sandboxIds: { first: 1_879_048_192, count: 65_536 },
+    python: null,
     baseDomain: "localhost",
     defaultApp: null,
     adminToken: null,

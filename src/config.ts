@@ -35,6 +35,7 @@ export interface Settings {
   readonly sandbox: "auto" | "oci" | "process";
   readonly sandboxNetwork: "internet" | "none";
   readonly sandboxIds: { readonly first: number; readonly count: number };
+  readonly python: string | null;
   readonly baseDomain: string;
   readonly defaultApp: string | null;
   readonly adminToken: string | null;
@@ -118,6 +119,14 @@ export const settingsTable: SettingsTable = {
     flag: "sandbox-ids",
     env: "ALOFT_SANDBOX_IDS",
     about: "User and group numbers of this host that `oci` instances have, two each. Nobody else may use them.",
+  },
+  python: {
+    kind: path("a program", "FILE"),
+    standard: "",
+    flag: "python",
+    env: "ALOFT_PYTHON",
+    about:
+      "Python 3.9 or newer for functions with the runtime `python`. Without it, the first `python3` of the server's PATH.",
   },
   baseDomain: {
     kind: lowerCaseDomain,
@@ -290,6 +299,11 @@ export function readCommandEnvironment(env: Environment = process.env): CommandE
     token: env["ALOFT_TOKEN"] || null,
     colour: dumb ? false : (env["FORCE_COLOR"] ?? "") !== "" ? env["FORCE_COLOR"] !== "0" : null,
   };
+}
+
+/** Folders in which the server finds programs. */
+export function readSearchPath(env: Environment = process.env): readonly string[] {
+  return (env["PATH"] ?? "").split(":").filter((folder) => folder.startsWith("/"));
 }
 
 /** The whole of docs/settings.md. */

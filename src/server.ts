@@ -10,8 +10,8 @@ import { openTokens } from "./api/tokens.ts";
 import { type Apps, openApps } from "./apps/apps.ts";
 import { openDataFolder } from "./apps/data-folder.ts";
 import { openFileMetaStore } from "./apps/meta/file-meta-store.ts";
-import { bundleGuest } from "./build/guest.ts";
-import type { Settings } from "./config.ts";
+import { bundleGuests } from "./build/guest.ts";
+import { readSearchPath, type Settings } from "./config.ts";
 import type { StatusJson } from "./contract/api.ts";
 import type { LiveDeployment } from "./contract/deployment.ts";
 import { AloftError } from "./contract/errors.ts";
@@ -28,6 +28,7 @@ import { Metrics } from "./observe/metrics.ts";
 import { openObserver } from "./observe/observer.ts";
 import type { InstanceLog } from "./pool/instance-logs.ts";
 import { Pool } from "./pool/pool.ts";
+import { pythonFinder } from "./pool/python-program.ts";
 import { openSandbox } from "./sandbox/open-sandbox.ts";
 import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
 
@@ -122,9 +123,16 @@ async function open(
   closers.push(() => sandbox.close());
   const ids = createIds(clock.nowMs());
   const newInvocationId = (): string => ids.invocationId(clock.nowMs());
+  const guests = await bundleGuests(join(folder.run, "guest"));
+  const pythons = settings.python === null ? readSearchPath().map((one) => join(one, "python3")) : [settings.python];
   const pool = new Pool({
     sandbox,
-    program: { node: process.execPath, entry: await bundleGuest(join(folder.run, "guest")) },
+    program: {
+      node: process.execPath,
+      entry: guests.node,
+      companion: guests.companion,
+      python: pythonFinder(guests.python, pythons),
+    },
     clock,
     newId: newInvocationId,
     zygotes: settings.zygotes,

@@ -11,6 +11,11 @@ export class BadResponse extends Error {
   override readonly name = "BadResponse";
 }
 
+/** What serves the function is no longer there. */
+export class Crashed extends Error {
+  override readonly name = "Crashed";
+}
+
 /**
  * true when the answer left whole and at once; else a promise of it. `finalFlags` travel on the last frame: with `done`
  * there the invocation needs no outcome of its own.
@@ -139,7 +144,7 @@ export function failureOf(error: unknown, kind: Failure["kind"]): Failure {
       type: String(error.name).slice(0, 200),
       message: String(error.message).slice(0, 4000),
       stack: stack.slice(0, 16_000),
-      kind: error instanceof BadResponse ? "response" : kind,
+      kind: error instanceof BadResponse ? "response" : error instanceof Crashed ? "crashed" : kind,
     };
   }
   return { type: "Error", message: `thrown: ${nameOf(error)}`.slice(0, 4000), stack: "", kind };

@@ -2,7 +2,7 @@
 import type { Context } from "../../sdk/index.ts";
 import type { DeclaredLimits } from "../../sdk/options.ts";
 
-export type HandlerStyle = "http" | "fn" | "fetch" | "lambda" | "ff-http" | "ff-event" | "ff-cloudevent";
+export type HandlerStyle = "http" | "fn" | "fetch" | "lambda" | "ff-http" | "ff-event" | "ff-cloudevent" | "server";
 
 export interface HttpTrigger {
   readonly kind: "http";

@@ -24,6 +24,8 @@ export interface LogTarget {
 
 export interface Logs {
   error(stream: number, text: string): void;
+  /** A line of a program's standard output (1) or standard error (2). */
+  printed(stream: number, descriptor: 1 | 2, line: string): void;
 }
 
 /** Replaces `console` methods and the two output streams. */
@@ -81,7 +83,13 @@ export function captureLogs(target: LogTarget): Logs {
     lineStream(2, (line) => emit(Level.error, Source.stderr, line)),
   );
 
-  return { error: (stream, text) => emit(Level.error, Source.console, text, stream) };
+  return {
+    error: (stream, text) => emit(Level.error, Source.console, text, stream),
+    printed(stream, descriptor, line) {
+      if (descriptor === 1) emit(Level.info, Source.stdout, line, stream);
+      else emit(Level.error, Source.stderr, line, stream);
+    },
+  };
 }
 
 /** A stream made when it is first asked for: most functions never touch `process.stdout` itself. */
@@ -99,21 +107,29 @@ function replaceStream(name: "stdout" | "stderr", make: () => Writable): void {
 
 function lineStream(fd: number, onLine: (line: string) => void): () => Writable {
   return () => {
-    let rest = "";
+    const take = lineTaker(onLine);
     const stream = new Writable({
       decodeStrings: false,
       write(chunk: string | Buffer, _encoding, callback) {
-        const lines = (rest + chunk.toString()).split("\n");
-        rest = lines.pop() ?? "";
-        for (const line of lines) onLine(line);
-        // Output without line ends must not grow for ever.
-        while (rest.length > lineCharsMax) {
-          onLine(rest.slice(0, lineCharsMax));
-          rest = rest.slice(lineCharsMax);
-        }
+        take(chunk.toString());
         callback();
       },
     });
     return Object.assign(stream, { fd, isTTY: false });
+  };
+}
+
+/** Takes text in pieces and passes it on in lines. */
+export function lineTaker(onLine: (line: string) => void): (text: string) => void {
+  let rest = "";
+  return (text) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) onLine(line);
+    // Output without line ends must not grow for ever.
+    while (rest.length > lineCharsMax) {
+      onLine(rest.slice(0, lineCharsMax));
+      rest = rest.slice(lineCharsMax);
+    }
   };
 }

@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { exitNow } from "./exit.ts";
 import { installHeaders } from "./headers.ts";
+import { importFunctions } from "./import-functions.ts";
+import { installAwsLambda } from "./lambda.ts";
 import { nativeWeb } from "./native-web.ts";
 import { installRequest } from "./request.ts";
 import { installResponse } from "./response.ts";
@@ -19,7 +21,8 @@ async function main(): Promise<void> {
   installHeaders();
   installRequest();
   installResponse();
-  const runtime = new Runtime();
+  installAwsLambda();
+  const runtime = new Runtime(importFunctions);
   await touchModuleLoader();
   await runtime.rehearse();
   runtime.hello(touchWebClasses);

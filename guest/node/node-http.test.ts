@@ -210,7 +210,7 @@ test("a status outside 200 to 599 is a bad response", async () => {
     call((_req, res) => void res.writeHead(999).end(), "http://a.test/"),
     {
       name: "BadResponse",
-      message: "the handler answered with the status 999",
+      message: "the answer has the status 999",
     },
   );
 });

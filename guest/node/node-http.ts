@@ -1,14 +1,14 @@
 /**
- * Serves a web request by a Node `http.Server` that never listens: the server gets one end of an in-memory pipe as a
- * connection of its own, and Node's HTTP client speaks to it at the other. So handlers written as `(req, res)` meet the
- * real classes with all they do: back pressure, `pipe`, aborts, `Expect`, HEAD, 204.
+ * Serves a web request by something that speaks HTTP, with Node's HTTP client at this end.
  *
- * A connection serves one request, because Node calls the listener in the asynchronous context in which its connection
+ * A Node `http.Server` that never listens gets one end of an in-memory pipe as a connection of its own. So handlers written
+ * as `(req, res)` meet the real classes with all they do: back pressure, `pipe`, aborts, `Expect`, HEAD, 204. Such a
+ * connection serves one request, because Node calls the listener in the asynchronous context in which its connection
  * was made: a shared one would put the logs of one invocation under another.
  *
  * `node:http` is loaded by the first function that needs it, and by no other.
  */
-import type { ClientRequest, IncomingMessage, Server } from "node:http";
+import type { ClientRequest, IncomingMessage, RequestOptions, Server } from "node:http";
 import { duplexPair, pipeline, Readable } from "node:stream";
 import { BadResponse } from "./answer.ts";
 
@@ -25,7 +25,6 @@ export interface NodeExchange {
 }
 
 export function exchangeWithServer(server: Server, request: Request, remoteAddress: string): NodeExchange {
-  const http = process.getBuiltinModule("node:http");
   const [clientSide, serverSide] = duplexPair();
   Object.assign(serverSide, { remoteAddress, remoteFamily: remoteAddress.includes(":") ? "IPv6" : "IPv4" });
   // The client reports whatever goes wrong on the pipe; without a listener the server's end would throw it once more.
@@ -33,13 +32,26 @@ export function exchangeWithServer(server: Server, request: Request, remoteAddre
   server.maxHeadersCount = 0;
   Object.assign(server, { maxHeaderSize: headBytesMax });
 
+  // The pair does not pass a client's end on by itself.
+  const exchange = exchangeOver(request, { createConnection: () => clientSide }, () => serverSide.destroy());
+  server.emit("connection", serverSide);
+  return exchange;
+}
+
+/** Sends the request over a connection that `options` describes, and reads what comes back. */
+export function exchangeOver(
+  request: Request,
+  options: Pick<RequestOptions, "agent" | "createConnection" | "host" | "port" | "socketPath">,
+  onClose: () => void = () => {},
+): NodeExchange {
+  const http = process.getBuiltinModule("node:http");
   const outgoing = http.request({
+    ...options,
     method: request.method,
     path: targetOf(request.url),
     headers: headersFor(request),
     setHost: false,
     maxHeaderSize: headBytesMax,
-    createConnection: () => clientSide,
   });
   /** Why it was ended from this side; the pipe itself can only say that it broke. */
   let failure: Error | null = null;
@@ -58,14 +70,12 @@ export function exchangeWithServer(server: Server, request: Request, remoteAddre
     });
     outgoing.on("close", () => {
       signal.removeEventListener("abort", abort);
-      // The pair does not pass a client's end on by itself.
-      serverSide.destroy();
+      onClose();
     });
   });
   if (signal.aborted) abort();
   else signal.addEventListener("abort", abort, { once: true });
 
-  server.emit("connection", serverSide);
   sendBody(request, outgoing, destroy);
   return { response, destroy };
 }
@@ -112,7 +122,7 @@ type CauseOf = (error: unknown) => unknown;
 
 async function responseFrom(method: string, incoming: IncomingMessage, causeOf: CauseOf): Promise<Response> {
   const status = incoming.statusCode ?? 0;
-  if (status < 200 || status > 599) throw new BadResponse(`the handler answered with the status ${status}`);
+  if (status < 200 || status > 599) throw new BadResponse(`the answer has the status ${status}`);
   const headers = new Headers();
   for (let at = 0; at + 1 < incoming.rawHeaders.length; at += 2) {
     const name = String(incoming.rawHeaders[at]).toLowerCase();

@@ -1,14 +1,13 @@
 /**
- * The Node runtime inside the sandbox: takes one deployment, imports it, and calls its handlers.
+ * The runtime inside the sandbox: takes one deployment, loads it, and calls its handlers. What loading means is told to it:
+ * the guest of Node imports a module (`import-functions.ts`), the companion starts a program.
  *
  * Before the first handler of what one socket read brought is called, the node can know of all of them that they may act:
  * from the mark (`begun-mark.ts`), or from a `begun` frame that has been handed to the kernel. So nothing that may have
  * acted is ever run again when this process dies.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { type RuntimeHost, runtimeHostKey } from "../../sdk/runtime-host.ts";
+import { type Registration, type RuntimeHost, runtimeHostKey } from "../../sdk/runtime-host.ts";
 import {
   CancelReason,
   Flag,
@@ -34,20 +33,32 @@ import { BodySource } from "./body.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { exitNow } from "./exit.ts";
 import { type Identity, Invocation, InvocationContext } from "./invocation.ts";
-import { installAwsLambda, lambdaEnvironment } from "./lambda.ts";
-import { loadFunctions } from "./load.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 import { captureLogs, type Logs } from "./logs.ts";
 import { NodeCalls } from "./node-calls.ts";
 import { rehearsalFrames, rehearsalFunction } from "./rehearsal.ts";
 import { LightRequest } from "./request.ts";
-import { mapStacks } from "./stacks.ts";
 
 /** Longer than a process waits while cold starts follow each other; then preparing more would only take time from them. */
 const waitingMs = 250;
 const assignBytesMax = 4 * 1024 * 1024;
 
+/** The functions of an assigned deployment, in any order. What it throws is the import's error. */
+export type Load = (assign: Assign, parts: LoadParts) => Promise<readonly LoadedFunction[]>;
+
+export interface LoadParts {
+  /** What the code registered with the Functions Framework. */
+  readonly registrations: readonly Registration[];
+  /** The code cannot serve any longer. */
+  readonly crashed: (error: Error) => void;
+  /** A line of a program's output; it belongs to the invocation that runs, where there is only one. */
+  readonly printed: (descriptor: 1 | 2, line: string) => void;
+  /** Called once, when no invocation runs and none will come; the process ends when it resolves. */
+  onDrained: (() => Promise<void>) | null;
+}
+
 export class Runtime {
+  readonly #load: Load;
   readonly #connection: Connection;
   readonly #current = new AsyncLocalStorage<Invocation>();
   readonly #markBegun = openBegunMark();
@@ -57,18 +68,25 @@ export class Runtime {
   readonly #calls: NodeCalls;
   #fresh: Invocation[] = [];
   #functions: readonly LoadedFunction[] = [];
+  readonly #parts: LoadParts;
   #identity: Identity = { app: "", alias: "", deployment: "" };
   #isDraining = false;
   #waiting: NodeJS.Timeout | undefined;
   #utilisation = performance.eventLoopUtilization();
 
-  constructor() {
+  constructor(load: Load) {
+    this.#load = load;
     this.#connection = openConnection(this.#onFrame, this.#onRead, () => exitNow(0));
     const { writer } = this.#connection;
     this.#logs = captureLogs({ writer, currentStream: () => this.#current.getStore()?.stream ?? 0 });
     this.#calls = new NodeCalls(writer);
+    this.#parts = {
+      registrations: this.#host.registrations,
+      crashed: (error) => this.#crashed(error),
+      printed: (descriptor, line) => this.#logs.printed(this.#onlyStream(), descriptor, line),
+      onDrained: null,
+    };
     Object.defineProperty(globalThis, runtimeHostKey, { value: this.#host });
-    installAwsLambda();
     this.#watchFaults();
   }
 
@@ -140,7 +158,7 @@ export class Runtime {
       }
       case FrameType.assign: {
         const whole = this.#assignment.add(bytes, start, end, (flags & Flag.more) === 0);
-        if (whole !== null) void this.#load(JSON.parse(whole.toString()) as Assign);
+        if (whole !== null) void this.#take(JSON.parse(whole.toString()) as Assign);
         return;
       }
       case FrameType.drain: {
@@ -154,19 +172,12 @@ export class Runtime {
 
   // --- loading
 
-  async #load(assign: Assign): Promise<void> {
+  async #take(assign: Assign): Promise<void> {
     clearTimeout(this.#waiting);
     const { writer } = this.#connection;
     try {
-      if (assign.lambda !== null) {
-        Object.assign(process.env, lambdaEnvironment({ ...assign, functionName: assign.lambda }));
-      }
-      Object.assign(process.env, assign.variables);
-      process.chdir(assign.root);
-      mapStacks(assign.root);
       this.#identity = { app: assign.app, alias: assign.alias, deployment: assign.deployment };
-      const namespace = (await import(pathToFileURL(join(assign.root, assign.entry)).href)) as Record<string, unknown>;
-      const loaded = loadFunctions(namespace, this.#host.registrations);
+      const loaded = await this.#load(assign, this.#parts);
       if (assign.mode === "describe") {
         const functions = loaded.map(({ name, style, triggers, limits }) => ({ name, style, triggers, limits }));
         writer.json(FrameType.ready, 0, { functions });
@@ -363,8 +374,17 @@ export class Runtime {
 
   #endWhenDrained(): void {
     if (!this.#isDraining || this.#invocations.size > 0) return;
+    const { onDrained } = this.#parts;
+    this.#parts.onDrained = null;
     this.#connection.writer.flush();
-    this.#connection.onceClear(() => exitNow(0));
+    if (onDrained === null) this.#connection.onceClear(() => exitNow(0));
+    else void onDrained().finally(() => this.#connection.onceClear(() => exitNow(0)));
+  }
+
+  #onlyStream(): number {
+    if (this.#invocations.size !== 1) return 0;
+    for (const { stream } of this.#invocations.values()) return stream;
+    return 0;
   }
 
   #grant(stream: number, bytes: number): void {
@@ -399,13 +419,18 @@ export class Runtime {
 
   // --- faults
 
+  /** It takes no new work, finishes what it has, and is ended. */
+  #crashed(error: unknown): void {
+    this.#connection.writer.json(FrameType.failed, 0, failureOf(error, "crashed"));
+    this.#connection.writer.flush();
+  }
+
   #watchFaults(): void {
     process.on("uncaughtException", (error) => {
       const invocation = this.#current.getStore();
       if (invocation === undefined) this.#logs.error(0, `uncaught: ${describeError(error)}`);
       else this.#fail(invocation, error, "crashed");
-      this.#connection.writer.json(FrameType.failed, 0, failureOf(error, "crashed"));
-      this.#connection.writer.flush();
+      this.#crashed(error);
     });
     process.on("unhandledRejection", (reason) => {
       const invocation = this.#current.getStore();

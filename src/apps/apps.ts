@@ -301,6 +301,7 @@ export class Apps implements Managing, LiveSource {
     return manifest.functions.map((spec) => ({
       name: spec.name,
       style: spec.style,
+      runtime: spec.program?.runtime ?? "node",
       group: spec.group,
       triggers: spec.triggers,
       limits: spec.limits,

@@ -9,14 +9,16 @@
  */
 import type { DeployBegunJson, RollbackJson } from "../contract/api.ts";
 import { parseAppConfig } from "../contract/app-config.ts";
-import type { Manifest } from "../contract/deployment.ts";
+import type { Manifest, Runtime } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import { buildManifest, deploymentIdOf } from "../contract/manifest.ts";
 import { assertAliasName, assertAppName } from "../contract/names.ts";
+import { programsOf } from "../contract/programs.ts";
 import { forEachParallel } from "../lib/parallel.ts";
 import { assertRequiredVariables, type AliasMoves } from "./alias-moves.ts";
 import { hashOfContent } from "./content-store.ts";
+import { describePrograms } from "./describing-programs.ts";
 import { parseDeploymentFiles } from "./deployment-files.ts";
 import { CommitConflict } from "./meta/meta-store.ts";
 import type { DeployRequest, OpenDeploy } from "./open-deploys.ts";
@@ -32,6 +34,7 @@ export interface LiveResult {
 }
 
 const statsAtOnce = 16;
+const runtimes = ["node", "nodejs", "python", "provided", "command"] as const satisfies readonly Runtime[];
 
 export class Deploying {
   readonly #parts: Parts;
@@ -78,7 +81,8 @@ export class Deploying {
       if (deploy.state === "finishing") deploy.state = "open";
       throw error;
     }
-    const id = deploymentIdOf(deploy.files, deploy.entry, deploy.configText, this.#parts.runtimeVersion);
+    const version = deploy.entry === "" ? deploy.runtime : this.#parts.runtimeVersion;
+    const id = deploymentIdOf(deploy.files, deploy.entry, deploy.configText, version);
     try {
       return await this.#parts.pins.hold(app, id, () => this.#finishAs(deploy, id));
     } catch (error) {
@@ -140,10 +144,13 @@ export class Deploying {
     const { app, alias, runtime, entry, files, config } = deploy;
     const { catalog, folders, running } = this.#parts;
     const variables = catalog.variables(app, alias);
+    const programs = programsOf(config, runtime);
     await folders.make(app, id, files);
     const variableNames = [...new Set([...config.requiredVariables, ...Object.keys(variables.variables)])];
-    const described = await running.describe({ app, runtime, root: folders.pathOf(app, id), entry, variableNames });
-    const manifest = buildManifest({ described, config, files, entry, runtime });
+    const request = { app, root: folders.pathOf(app, id), entry, variableNames };
+    const described = entry === "" ? [] : [...(await running.describe(request))];
+    described.push(...(await describePrograms(programs, files, request, running)));
+    const manifest = buildManifest({ described, config, files, entry, runtime, programs });
     assertRequiredVariables(app, alias, manifest, variables);
     return manifest;
   }
@@ -244,18 +251,26 @@ function assertNotEnded(deploy: OpenDeploy): void {
 
 function parseDeployRequest(body: unknown): DeployRequest {
   if (typeof body !== "object" || body === null) throw invalid("the body must be a JSON object");
-  const { alias, runtime, entry, files: list, config: configText } = body as Record<string, unknown>;
+  const { alias, runtime: asked, entry, files: list, config: configText } = body as Record<string, unknown>;
   if (typeof alias !== "string") throw invalid("alias must be a string");
   assertAliasName(alias);
-  if (runtime !== "node") throw invalid(`runtime must be "node", got ${JSON.stringify(runtime)}`);
+  const runtime = runtimes.find((one) => one === asked);
+  if (runtime === undefined)
+    throw invalid(`runtime must be one of ${runtimes.join(", ")}, got ${JSON.stringify(asked)}`);
   if (typeof entry !== "string") throw invalid("entry must be a string");
   if (typeof configText !== "string") throw invalid("config must be a string");
   if (Buffer.byteLength(configText) > limits.configBytes) {
     throw invalid(`config has more than the ${limits.configBytes} bytes allowed`);
   }
   const files = parseDeploymentFiles(list);
-  if (!files.some((file) => file.path === entry)) throw invalid(`the entry ${entry} is not one of the files`);
-  return { alias, runtime, entry, files, configText, config: parseAppConfig(configText) };
+  if (entry !== "" && !files.some((file) => file.path === entry)) {
+    throw invalid(`the entry ${entry} is not one of the files`);
+  }
+  const config = parseAppConfig(configText);
+  if (config.runtime !== null && config.runtime !== runtime) {
+    throw invalid(`runtime is ${runtime}, and that of aloft.json is ${config.runtime}`);
+  }
+  return { alias, runtime, entry, files, configText, config };
 }
 
 function invalid(message: string): AloftError {

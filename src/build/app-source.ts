@@ -3,17 +3,22 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import type { AppConfig } from "../contract/app-config.ts";
 import { emptyAppConfig } from "../contract/empty-app-config.ts";
+import type { Runtime } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import { isAppName } from "../contract/names.ts";
-import { findEntry } from "./entry.ts";
+import { findCode } from "./detect-runtime.ts";
 
 export interface AppSource {
   /** Absolute. */
   readonly dir: string;
   readonly name: string;
-  /** Relative to the folder, `/` between its parts. */
+  /** Of functions about which `aloft.json` says nothing else. */
+  readonly runtime: Runtime;
+  /** The Node module to bundle, relative to the folder, `/` between its parts; "" when there is none. */
   readonly entry: string;
+  /** The app's only file of code, where it is no Node module; what lies beside it is not looked at. */
+  readonly file?: string;
   readonly config: AppConfig;
   /** "" when there is none. */
   readonly configText: string;
@@ -33,8 +38,9 @@ export async function readAppSource(path: string): Promise<AppSource> {
   // The parser and its schema take longer to load than a small app takes to bundle.
   const config =
     configText === "" ? emptyAppConfig : (await import("../contract/app-config.ts")).parseAppConfig(configText);
-  const entry = await findEntry(absolute, config);
-  return { dir: absolute, name: config.name ?? appNameFrom(basename(absolute)), entry, config, configText };
+  const { runtime, entry } = await findCode(absolute, config);
+  const name = config.name ?? appNameFrom(basename(absolute));
+  return { dir: absolute, name, runtime, entry, config, configText };
 }
 
 /** A valid name made of any: "My App" -> "my-app", "@team/shop_v2" -> "team-shop-v2". */
@@ -51,7 +57,9 @@ function sourceOfFile(file: string): AppSource {
   const dir = dirname(file);
   const base = basename(file, extname(file));
   const name = appNameFrom(base === "index" ? basename(dir) : base);
-  return { dir, name, entry: basename(file), config: emptyAppConfig, configText: "" };
+  const common = { dir, name, config: emptyAppConfig, configText: "" } as const;
+  if (file.endsWith(".py")) return { ...common, runtime: "python", entry: "", file: basename(file) };
+  return { ...common, runtime: "node", entry: basename(file) };
 }
 
 async function readConfigText(dir: string): Promise<string> {

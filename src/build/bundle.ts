@@ -4,6 +4,7 @@
  */
 import type { AppConfig } from "../contract/app-config.ts";
 import type { Runtime } from "../contract/deployment.ts";
+import { programsOf } from "../contract/programs.ts";
 import { forEachParallel } from "../lib/parallel.ts";
 import { readAppSource } from "./app-source.ts";
 import type { AppSource } from "./app-source.ts";
@@ -13,6 +14,7 @@ import { carryPackages } from "./carried-packages.ts";
 import type { CodeBundle } from "./code-bundler.ts";
 import { openCodeBundler } from "./code-bundler.ts";
 import { findExtraFiles } from "./extra-files.ts";
+import { findFolderFiles } from "./folder-files.ts";
 import type { ImportRules } from "./imports.ts";
 import { InstalledPackages } from "./installed-package.ts";
 
@@ -24,8 +26,9 @@ export interface Bundle {
   readonly config: AppConfig;
   /** "" when there is no `aloft.json`. */
   readonly configText: string;
+  /** Of functions about which `aloft.json` says nothing else. */
   readonly runtime: Runtime;
-  /** Path of the module; one of `files`. */
+  /** Path of the Node module, one of `files`; "" when there is none. */
   readonly entry: string;
   /** Sorted by path. */
   readonly files: readonly BundledFile[];
@@ -43,6 +46,7 @@ export async function bundleApp({ dir, onWarning = () => {} }: BundleOptions): P
   const loaded = import("esbuild");
   const [source] = await Promise.all([readAppSource(dir), loaded]);
   const rules = importRulesOf(source, onWarning);
+  if (source.entry === "") return await assembleBundle(source, noCode, rules, new Map());
   const bundler = await openCodeBundler(source.entry, rules);
   try {
     return await assembleBundle(source, await bundler.build(), rules, new Map());
@@ -55,15 +59,19 @@ export function importRulesOf({ dir, config }: AppSource, onWarning: (warning: s
   return { dir, external: config.external, packages: new InstalledPackages(), carried: new Map(), onWarning };
 }
 
-/** The bundled code and the files that go with it. */
+/** Of an app without a Node module. */
+export const noCode: CodeBundle = { entry: "", files: [], inputs: [] };
+
+/** The bundled code, if there is any, and the files that go with it. */
 export async function assembleBundle(
   source: AppSource,
   code: CodeBundle,
   rules: ImportRules,
   hashes: HashCache,
 ): Promise<Bundle> {
-  const { dir, name, config, configText } = source;
+  const { dir, name, config, configText, runtime } = source;
   const found = new Map<string, string>();
+  for (const path of await filesOfPrograms(source)) found.set(path, `${dir}/${path}`);
   for (const path of await findExtraFiles(dir, config.files)) found.set(path, `${dir}/${path}`);
   const carried = await carryPackages(rules.carried, rules.packages, rules.onWarning);
   for (const { path, source: from } of carried) found.set(path, from);
@@ -75,7 +83,15 @@ export async function assembleBundle(
   });
   files.sort((a, b) => (a.path < b.path ? -1 : 1));
   assertBundleSize(files);
-  return { name, config, configText, runtime: "node", entry: code.entry, files };
+  return { name, config, configText, runtime, entry: code.entry, files };
+}
+
+/** Code that is not bundled is carried as it lies in the folder. */
+async function filesOfPrograms({ dir, config, runtime, file }: AppSource): Promise<readonly string[]> {
+  if (file !== undefined) return [file];
+  const runtimes = new Set(programsOf(config, runtime).map(({ program }) => program.runtime));
+  if (runtimes.size === 0) return [];
+  return await findFolderFiles(dir, { withNodeModules: runtimes.has("nodejs") || runtimes.has("command") });
 }
 
 const filesAtOnce = 8; // enough to keep the disk busy; each may hold some MiB

@@ -42,7 +42,8 @@ async function notFound(dir: string, message: string): Promise<AloftError> {
   });
 }
 
-function codeFiles(names: readonly string[]): string[] {
+/** Those that could be an entry, by name. */
+export function codeFiles(names: readonly string[]): string[] {
   return names.filter((name) => codeFile.test(name) && !notAnEntry.test(name)).toSorted();
 }
 

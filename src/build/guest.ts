@@ -1,6 +1,7 @@
 /**
- * The guest runtime as one file. Every zygote reads it, so it is small and CommonJS: Node loads that with fewer steps
- * than an ES module. In a checkout it is built from `guest/` when a server starts; the published package brings it.
+ * The guests. Those of Node become one file each: every zygote reads it, so it is small and CommonJS, which Node loads with
+ * fewer steps than an ES module. In a checkout they are built from `guest/` when a server starts; the published package
+ * brings them. Python's is a folder of source files, used as it is.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
@@ -10,7 +11,7 @@ import type { BuildOptions } from "esbuild";
 const isCheckout = import.meta.filename.endsWith(".ts");
 const houseFolder = join(import.meta.dirname, "..", "..");
 
-/** How `guest/node/main.ts` is built, here and for the published package. */
+/** How the `main.ts` of `guest/node` and `guest/companion` are built, here and for the published package. */
 export const guestBuildOptions = {
   bundle: true,
   platform: "node",
@@ -23,14 +24,37 @@ export const guestBuildOptions = {
   logLevel: "silent",
 } as const satisfies BuildOptions;
 
+/** Absolute paths of the first file of each guest. */
+export interface Guests {
+  readonly node: string;
+  readonly companion: string;
+  readonly python: string;
+}
+
 /**
- * The path of the runtime's file. Built under a name made of what it is built from: what was built before is used again,
- * an instance that is starting never sees it change, and two servers may do this at once. Kept in the checkout's own cache,
- * or in `outDir` where that cannot be written.
+ * Built under names made of what they are built from: what was built before is used again, an instance that is starting
+ * never sees it change, and two servers may do this at once. Kept in the checkout's own cache, or in `outDir` where that
+ * cannot be written.
  */
-export async function bundleGuest(outDir: string): Promise<string> {
-  if (!isCheckout) return join(houseFolder, "guest", "node.cjs");
-  const name = `node-${await hashOfSources()}.cjs`;
+export async function bundleGuests(outDir: string): Promise<Guests> {
+  const python = join(houseFolder, "guest", "python", "main.py");
+  if (!isCheckout) {
+    return {
+      node: join(houseFolder, "guest", "node.cjs"),
+      companion: join(houseFolder, "guest", "companion.cjs"),
+      python,
+    };
+  }
+  const hash = await hashOfSources();
+  const [node, companion] = await Promise.all([
+    bundleGuest("node", hash, outDir),
+    bundleGuest("companion", hash, outDir),
+  ]);
+  return { node, companion, python };
+}
+
+async function bundleGuest(guest: string, hash: string, outDir: string): Promise<string> {
+  const name = `${guest}-${hash}.cjs`;
   for (const folder of [cacheFolder, outDir]) {
     const known = await stat(join(folder, name)).catch(() => null);
     if (known !== null) return join(folder, name);
@@ -39,7 +63,7 @@ export async function bundleGuest(outDir: string): Promise<string> {
   const { outputFiles } = await build({
     ...guestBuildOptions,
     absWorkingDir: houseFolder,
-    entryPoints: [join(houseFolder, "guest", "node", "main.ts")],
+    entryPoints: [join(houseFolder, "guest", guest, "main.ts")],
     write: false,
   });
   const contents = outputFiles[0]?.contents ?? new Uint8Array();
@@ -47,8 +71,8 @@ export async function bundleGuest(outDir: string): Promise<string> {
 }
 
 const cacheFolder = join(houseFolder, "node_modules", ".cache", "aloft");
-/** What the guest is made of; nothing else is imported there (`test/layers.test.ts`). */
-const sourceFolders = ["guest/node", "sdk", "src/wire"];
+/** What the guests are made of; nothing else is imported there (`test/layers.test.ts`). */
+const sourceFolders = ["guest/node", "guest/companion", "sdk", "src/wire"];
 
 async function hashOfSources(): Promise<string> {
   const digest = createHash("sha256").update(JSON.stringify(guestBuildOptions));

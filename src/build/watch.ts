@@ -5,9 +5,10 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { AloftError, asAloftError } from "../contract/errors.ts";
+import { programsOf } from "../contract/programs.ts";
 import { readAppSource } from "./app-source.ts";
 import type { AppSource } from "./app-source.ts";
-import { assembleBundle, importRulesOf } from "./bundle.ts";
+import { assembleBundle, importRulesOf, noCode } from "./bundle.ts";
 import type { Bundle } from "./bundle.ts";
 import type { HashCache } from "./bundled-file.ts";
 import { openCodeBundler } from "./code-bundler.ts";
@@ -30,12 +31,19 @@ export interface AppWatch {
   close(): Promise<void>;
 }
 
+interface Opened {
+  readonly key: string;
+  /** null: the app has no Node module. */
+  readonly bundler: CodeBundler | null;
+  readonly rules: ImportRules;
+}
+
 /** Editors write a file in several steps, and a save of many files is many events. */
 const quietMs = 15;
 /** Where something is written all the time, builds are delivered all the same. */
 const pendingMs = 250;
 
-const codeOrConfig = /\.(?:[cm]?[jt]sx?|json|jsonc|txt|md|html|sql|csv|css|wasm|bin|node)$/;
+const codeOrConfig = /\.(?:[cm]?[jt]sx?|py|json|jsonc|txt|md|html|sql|csv|css|wasm|bin|node)$/;
 
 /** Package managers write these when they are done. */
 const packageFile = /^(?:package\.json|package-lock\.json|pnpm-lock\.yaml|yarn\.lock|bun\.lock)$/;
@@ -58,7 +66,7 @@ class WatchedApp implements AppWatch {
   /** What is known of installed packages may be old. */
   #mustReopen = false;
   /** What the open bundler was opened for. */
-  #opened: { readonly key: string; readonly bundler: CodeBundler; readonly rules: ImportRules } | null = null;
+  #opened: Opened | null = null;
   #delivered = "";
   /** Set while there are changes that no build has begun for. */
   #timer: NodeJS.Timeout | null = null;
@@ -88,7 +96,7 @@ class WatchedApp implements AppWatch {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#watcher.close();
     await this.#building;
-    await this.#opened?.bundler.close();
+    await this.#opened?.bundler?.close();
     this.#opened = null;
   }
 
@@ -130,9 +138,9 @@ class WatchedApp implements AppWatch {
 
   async #buildOnce(): Promise<Bundle> {
     const source = await readAppSource(this.#options.dir);
-    this.#takesAll = source.config.files.length > 0;
+    this.#takesAll = source.config.files.length > 0 || hasPrograms(source);
     const { bundler, rules } = await this.#bundlerFor(source);
-    const code = await bundler.build();
+    const code = bundler === null ? noCode : await bundler.build();
     const bundle = await assembleBundle(source, code, rules, this.#hashes);
     this.#known = new Set([...code.inputs, ...bundle.files.map(({ path }) => `${source.dir}/${path}`)]);
     // Sources outside of the folder, such as a package of the same repository.
@@ -142,14 +150,15 @@ class WatchedApp implements AppWatch {
     return bundle;
   }
 
-  async #bundlerFor(source: AppSource): Promise<{ readonly bundler: CodeBundler; readonly rules: ImportRules }> {
+  async #bundlerFor(source: AppSource): Promise<Opened> {
     const key = JSON.stringify([source.dir, source.entry, source.config.external]);
     if (this.#opened?.key === key && !this.#mustReopen) return this.#opened;
     this.#mustReopen = false;
-    await this.#opened?.bundler.close();
+    await this.#opened?.bundler?.close();
     this.#opened = null;
     const rules = importRulesOf(source, this.#options.onWarning ?? (() => {}));
-    this.#opened = { key, rules, bundler: await openCodeBundler(source.entry, rules) };
+    const bundler = source.entry === "" ? null : await openCodeBundler(source.entry, rules);
+    this.#opened = { key, rules, bundler };
     return this.#opened;
   }
 
@@ -163,6 +172,11 @@ class WatchedApp implements AppWatch {
     if (result instanceof AloftError) this.#options.onError(result);
     else this.#options.onBuild(result);
   }
+}
+
+/** Then every file of the folder may be code. */
+function hasPrograms({ config, runtime }: AppSource): boolean {
+  return programsOf(config, runtime).length > 0;
 }
 
 /** Equal for results that tell the listener nothing new. */

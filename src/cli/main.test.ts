@@ -28,6 +28,7 @@ const shop: AppJson = {
 const price: FunctionJson = {
   name: "price",
   style: "http",
+  runtime: "node",
   group: "http",
   triggers: [{ kind: "http", method: "GET", path: "/price/:sku" }],
   limits: Object.fromEntries(Object.entries(functionLimits).map(([name, { standard }]) => [name, standard])) as never,

@@ -7,6 +7,7 @@ function routed(method: string, path: string): FunctionJson {
   return {
     name: "f",
     style: "http",
+    runtime: "node",
     group: "http",
     triggers: [{ kind: "http", method, path }],
     limits: {} as never,

@@ -22,7 +22,7 @@
  * `invoke` answers 200 with the function's own bytes and the headers `aloft-invocation`, `aloft-cold` (true|false),
  * `aloft-wait-us`, `aloft-handler-us`, `aloft-status` (the function's HTTP status); a failed function is a problem document.
  */
-import type { FunctionLimits, HandlerStyle, Trigger } from "./deployment.ts";
+import type { FunctionLimits, HandlerStyle, Runtime, Trigger } from "./deployment.ts";
 import type { GroupStatus } from "./invoking.ts";
 import type { ObserveStats } from "./observing.ts";
 
@@ -47,6 +47,7 @@ export interface AppJson {
 export interface FunctionJson {
   readonly name: string;
   readonly style: HandlerStyle;
+  readonly runtime: Runtime;
   readonly group: string;
   readonly triggers: readonly Trigger[];
   readonly limits: FunctionLimits;
@@ -65,7 +66,9 @@ export interface DeploymentJson {
 
 export interface BeginDeployJson {
   readonly alias: string;
-  readonly runtime: "node";
+  /** Of the functions about which `aloft.json` says nothing else. */
+  readonly runtime: Runtime;
+  /** The Node module to import; "" when there is none. */
   readonly entry: string;
   readonly files: readonly { path: string; hash: string; bytes: number; executable?: boolean }[];
   /** The text of `aloft.json`, "" when there is none. The server parses it again and trusts nothing else about it. */

@@ -49,6 +49,36 @@ const limitEntries = {
   ),
 };
 
+/** How a function is run that is no export of Node code. */
+const programEntries = {
+  runtime: v.exactOptional(
+    v.pipe(
+      v.picklist(
+        ["node", "nodejs", "python", "provided", "command"],
+        expected('"node", "nodejs", "python", "provided" or "command"'),
+      ),
+      v.description("What runs the code; node unless told, or unless the folder plainly says otherwise."),
+    ),
+  ),
+  handler: v.exactOptional(
+    v.pipe(text('a handler such as "app.handler"', isHandler), v.description("What is called: module.function.")),
+  ),
+  command: v.exactOptional(
+    v.pipe(
+      v.array(text("a text of 1 to 4096 characters", isArgument), expected('a list such as ["node", "server.js"]')),
+      v.minLength(1, expected('a list such as ["node", "server.js"]')),
+      v.maxLength(100, "has more than 100 items"),
+      v.description("The program of the runtime command, which listens on $PORT, and its arguments."),
+    ),
+  ),
+  ready: v.exactOptional(
+    v.pipe(
+      text('a path such as "/health"', isReadyPath),
+      v.description("Path that answers with a status below 400 once the program is ready."),
+    ),
+  ),
+};
+
 const triggerSchema = strict({
   http: v.pipe(
     v.string(expected('a route such as "POST /resize"')),
@@ -58,6 +88,7 @@ const triggerSchema = strict({
 });
 
 const functionSchema = strict({
+  ...programEntries,
   ...limitEntries,
   triggers: v.exactOptional(
     v.pipe(
@@ -82,6 +113,7 @@ export const appConfigSchema = v.pipe(
         v.description("Path of the file that exports the functions."),
       ),
     ),
+    ...programEntries,
     domains: v.exactOptional(
       v.pipe(
         listOf("host names", text("a host name in lower case such as shop.example.com", isDomainName)),
@@ -136,6 +168,7 @@ export const appConfigSchema = v.pipe(
 
 export type AppConfigJson = v.InferOutput<typeof appConfigSchema>;
 export type LimitsJson = NonNullable<AppConfigJson["defaults"]>;
+export type ProgramJson = { [Key in keyof typeof programEntries]?: AppConfigJson[Key] | undefined };
 
 /** Whole MiB, rounded up. */
 export function memoryMiBOf(size: string): number {
@@ -233,6 +266,19 @@ function routeFault(route: string): string {
 function isInnerPath(path: string): boolean {
   if (path === "" || path.length > 1024 || /[\\\p{Cc}]/u.test(path) || /^(?:\/|[A-Za-z]:)/.test(path)) return false;
   return !path.split("/").includes("..");
+}
+
+/** `module.function`, `folder/module.function`, `module:app` or a bare module; what it means is the runtime's affair. */
+function isHandler(handler: string): boolean {
+  return handler.length <= 256 && /^[\w$@][\w$@./:-]*$/.test(handler) && !handler.split("/").includes("..");
+}
+
+function isArgument(argument: string): boolean {
+  return argument !== "" && argument.length <= 4096 && !argument.includes("\0");
+}
+
+function isReadyPath(path: string): boolean {
+  return path.length <= 1024 && /^\/[\x21-\x7e]*$/.test(path);
 }
 
 function isFreeVariable(name: string): boolean {

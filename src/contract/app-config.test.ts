@@ -43,6 +43,8 @@ test("every key is read and brought to the platform's units", () => {
   assert.deepEqual(config, {
     name: "shop",
     entry: "src/main.ts",
+    runtime: null,
+    program: null,
     domains: ["shop.example.com"],
     requiredVariables: ["STRIPE_KEY"],
     external: ["sharp", "@img/colour"],
@@ -57,9 +59,10 @@ test("every key is read and brought to the platform's units", () => {
             { kind: "http", method: "POST", path: "/resize" },
             { kind: "http", method: "*", path: "/resize/:id" },
           ],
+          program: null,
         },
       ],
-      ["my-fn", { limits: { memoryMiB: 64 }, triggers: [] }],
+      ["my-fn", { limits: { memoryMiB: 64 }, triggers: [], program: null }],
     ]),
   });
 });
@@ -69,12 +72,12 @@ test("a problem says where it is, the value, and what is allowed", () => {
     [`[]`, `aloft.json:1:1 a list is not allowed; allowed is an object`],
     [
       `7`,
-      `aloft.json:1:1 7 is not allowed; allowed is an object with $schema, name, entry, domains, variables, external, files, defaults and functions`,
+      `aloft.json:1:1 7 is not allowed; allowed is an object with $schema, name, entry, runtime, handler, command, ready, domains, variables, external, files, defaults and functions`,
     ],
     [`{"nmae": "x"}`, `aloft.json:1:2 nmae: unknown key; did you mean "name"?`],
     [
-      `{"runtime": "x"}`,
-      `aloft.json:1:2 runtime: unknown key; allowed: $schema, name, entry, domains, variables, external, files, defaults and functions`,
+      `{"colour": "x"}`,
+      `aloft.json:1:2 colour: unknown key; allowed: $schema, name, entry, runtime, handler, command, ready, domains, variables, external, files, defaults and functions`,
     ],
     [
       `{"name": 5}`,

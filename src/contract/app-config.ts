@@ -8,8 +8,8 @@ import { safeParse } from "valibot";
 import type { BaseIssue } from "valibot";
 import { parseDurationMs } from "../lib/durations.ts";
 import { appConfigSchema, memoryMiBOf } from "./app-config-schema.ts";
-import type { AppConfigJson, LimitsJson } from "./app-config-schema.ts";
-import type { FunctionLimits, Trigger } from "./deployment.ts";
+import type { AppConfigJson, LimitsJson, ProgramJson } from "./app-config-schema.ts";
+import type { FunctionLimits, Runtime, Trigger } from "./deployment.ts";
 import { emptyAppConfig } from "./empty-app-config.ts";
 import { AloftError } from "./errors.ts";
 import { limits } from "./limits.ts";
@@ -20,6 +20,10 @@ export interface AppConfig {
   readonly name: string | null;
   /** Relative to the folder; null: found by rule. */
   readonly entry: string | null;
+  /** Of functions that say nothing else; null: found by rule. */
+  readonly runtime: Runtime | null;
+  /** The app as one function: its handler or command. null: `aloft.json` has none at its top. */
+  readonly program: ProgramConfig | null;
   readonly domains: readonly string[];
   /** Names of variables that must be set. */
   readonly requiredVariables: readonly string[];
@@ -34,6 +38,17 @@ export interface AppConfig {
 export interface FunctionConfig {
   readonly limits: Partial<FunctionLimits>;
   readonly triggers: readonly Trigger[];
+  /** null: an export of the app's Node code. */
+  readonly program: ProgramConfig | null;
+}
+
+/** What is written about how a function is run; `programs.ts` says what of it goes together. */
+export interface ProgramConfig {
+  /** null: that of the app. */
+  readonly runtime: Runtime | null;
+  readonly handler: string | null;
+  readonly command: readonly string[];
+  readonly ready: string | null;
 }
 
 interface Problem {
@@ -90,6 +105,9 @@ function normalise(json: AppConfigJson): AppConfig {
   return {
     name: json.name ?? null,
     entry: json.entry === undefined ? null : json.entry.replace(/^(?:\.\/+)+/, ""),
+    runtime: runtimeOf(json),
+    // The runtime alone is that of the functions.
+    program: programFrom({ ...json, runtime: undefined }),
     domains: [...new Set(json.domains)],
     requiredVariables: [...new Set(json.variables)],
     external: [...new Set(json.external)],
@@ -100,11 +118,23 @@ function normalise(json: AppConfigJson): AppConfig {
         name,
         {
           limits: limitsOf(entry),
+          program: programFrom(entry),
           triggers: (entry.triggers ?? []).map((trigger) => ({ kind: "http" as const, ...parseRoute(trigger.http) })),
         },
       ]),
     ),
   };
+}
+
+function programFrom(json: ProgramJson): ProgramConfig | null {
+  const { runtime, handler, command, ready } = json;
+  if (runtime === undefined && handler === undefined && command === undefined && ready === undefined) return null;
+  return { runtime: runtimeOf(json), handler: handler ?? null, command: command ?? [], ready: ready ?? null };
+}
+
+/** A command says by itself what it is. */
+function runtimeOf({ runtime, command }: ProgramJson): Runtime | null {
+  return runtime ?? (command === undefined ? null : "command");
 }
 
 function limitsOf(json: LimitsJson): Partial<FunctionLimits> {

@@ -3,8 +3,25 @@
  * the runtime version, so that the same content is the same deployment.
  */
 
-/** The runtime an app's code needs. Others (python, provided, command) come with their own issues. */
-export type Runtime = "node";
+/** What runs a function's code. */
+export type Runtime =
+  | "node" // exports of a module that the command line has bundled, called by Aloft's own runtime
+  | "nodejs" // a Lambda handler called by AWS's runtime interface client, which is a package of the function
+  | "python" // a Lambda handler, an ASGI or a WSGI app, called by Aloft's own runtime
+  | "provided" // an executable `bootstrap` that speaks the Lambda Runtime API
+  | "command" // any program that answers HTTP on a port
+  | "image"; // an OCI image
+
+/** How a function that is no export of the app's Node code is run; said by `aloft.json`, or plain from the folder. */
+export interface Program {
+  readonly runtime: Exclude<Runtime, "node">;
+  /** `module.function`; "" where the runtime needs none, or finds one by its usual names. */
+  readonly handler: string;
+  /** Program and arguments of a `command`; empty for others. */
+  readonly command: readonly string[];
+  /** Path that answers with a status below 400 once a `command` is ready; null: it is ready when it takes connections. */
+  readonly ready: string | null;
+}
 
 export interface DeploymentFile {
   /** Relative to the deployment's root, `/` between parts, never absolute, never with `.` or `..`. */
@@ -24,7 +41,10 @@ export type HandlerStyle =
   | "lambda" // export const handler: (event, context[, callback]) => result
   | "ff-http" // Functions Framework: (req, res)
   | "ff-event" // Functions Framework: (data, context)
-  | "ff-cloudevent"; // Functions Framework: (cloudEvent)
+  | "ff-cloudevent" // Functions Framework: (cloudEvent)
+  | "asgi" // Python: async app(scope, receive, send)
+  | "wsgi" // Python: app(environ, start_response)
+  | "server"; // a program that answers HTTP by itself
 
 export type Trigger =
   /** `method` is upper case or `*`; `path` is a find-my-way pattern such as `/links/:id` or `/files/*`. */
@@ -54,19 +74,24 @@ export interface FunctionSpec {
   readonly limits: FunctionLimits;
   /** Name of the group whose instances serve it: `http`, `events` or the function's own name. */
   readonly group: string;
+  /** Absent: an export of the app's Node code. */
+  readonly program?: Program;
 }
 
 /** The functions of a deployment that share instances. Limits are those of its functions (equal within a group). */
 export interface GroupSpec {
   readonly name: string;
   readonly limits: FunctionLimits;
+  /** That of its only function; absent where Node serves its functions. */
+  readonly program?: Program;
 }
 
 export interface Manifest {
   /** Version of this shape. */
   readonly format: 1;
+  /** Of the functions that say nothing else. */
   readonly runtime: Runtime;
-  /** Path of the file that is imported; one of `files`. */
+  /** Path of the Node module that is imported, one of `files`; "" when there is none. */
   readonly entry: string;
   readonly files: readonly DeploymentFile[];
   /** Index in this list is the function's number on the wire. */

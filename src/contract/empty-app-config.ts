@@ -4,6 +4,8 @@ import type { AppConfig } from "./app-config.ts";
 export const emptyAppConfig: AppConfig = {
   name: null,
   entry: null,
+  runtime: null,
+  program: null,
   domains: [],
   requiredVariables: [],
   external: [],

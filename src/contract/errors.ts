@@ -79,6 +79,7 @@ export const errorTable = {
   DISK_FULL: row(507, "platform", "the disk has no room left"),
   SETTING_INVALID: row(500, "caller", "a setting has a value that is not allowed"),
   SANDBOX_UNAVAILABLE: row(500, "platform", "the sandbox asked for does not work on this host"),
+  RUNTIME_UNAVAILABLE: row(503, "platform", "this machine lacks what the function's runtime needs"),
   SANDBOX_START_FAILED: row(503, "platform", "a sandbox could not be started"),
   WIRE_VIOLATION: row(502, "app", "the function's process broke the frame protocol"),
   SHUTTING_DOWN: row(503, "platform", "the server is stopping"),

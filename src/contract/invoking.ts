@@ -1,4 +1,5 @@
 /** The port of `dispatch/` towards the control API: call one function by name with a payload, wait for its answer. */
+import type { Runtime } from "./deployment.ts";
 
 export interface CallRequest {
   readonly app: string;
@@ -32,6 +33,7 @@ export interface GroupStatus {
   readonly alias: string;
   readonly deploymentId: string;
   readonly group: string;
+  readonly runtime: Runtime;
   readonly instances: number;
   readonly ready: number;
   readonly inFlight: number;

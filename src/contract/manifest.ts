@@ -17,6 +17,7 @@ import type {
   Trigger,
 } from "./deployment.ts";
 import { AloftError } from "./errors.ts";
+import type { PlannedProgram } from "./programs.ts";
 import { functionLimits } from "./limits.ts";
 import { formatRoute, routeShapes } from "./route.ts";
 
@@ -24,8 +25,12 @@ export interface ManifestInput {
   readonly described: readonly DescribedFunction[];
   readonly config: AppConfig;
   readonly files: readonly DeploymentFile[];
+  /** "" when there is none. */
   readonly entry: string;
+  /** Of the functions that have no program. */
   readonly runtime: Runtime;
+  /** Functions that are no exports of Node code; each is among the described ones too. */
+  readonly programs?: readonly PlannedProgram[];
 }
 
 /** Whether requests can reach a handler of this style at all. */
@@ -33,6 +38,9 @@ const takesHttp: Readonly<Record<HandlerStyle, boolean>> = {
   http: true,
   fetch: true,
   lambda: true,
+  asgi: true,
+  wsgi: true,
+  server: true,
   "ff-http": true,
   fn: false,
   "ff-event": false,
@@ -43,7 +51,9 @@ const takesHttp: Readonly<Record<HandlerStyle, boolean>> = {
  * Throws NO_FUNCTIONS, CONFIG_INVALID (aloft.json does not fit the code, or a limit of the code is out of range) and
  * ROUTE_CONFLICT.
  */
-export function buildManifest({ described, config, files, entry, runtime }: ManifestInput): Manifest {
+export function buildManifest(input: ManifestInput): Manifest {
+  const { described, config, files, entry, runtime } = input;
+  const programs = new Map(input.programs?.map(({ name, program }) => [name, program]));
   if (described.length === 0) {
     throw new AloftError("NO_FUNCTIONS", `${entry} exports no function`, {
       hint: 'export one, for example: export default { fetch: () => new Response("hello") }',
@@ -57,7 +67,10 @@ export function buildManifest({ described, config, files, entry, runtime }: Mani
   const names = new Set(described.map(({ name }) => name));
   const functions = routed.map((fn): FunctionSpec => {
     const { name, style, triggers } = fn;
-    return { name, style, triggers, limits: limitsOf(fn, config), group: groupOf(fn, config, names) };
+    const program = programs.get(name);
+    const isApart = program !== undefined;
+    const spec = { name, style, triggers, limits: limitsOf(fn, config), group: groupOf(fn, config, names, isApart) };
+    return program === undefined ? spec : { ...spec, program };
   });
   return {
     format: 1,
@@ -181,7 +194,7 @@ function limitsOf({ name, style, limits: own }: DescribedFunction, config: AppCo
       `function ${name}: concurrency is ${given.concurrency}; a Lambda handler takes one request at a time`,
     );
   }
-  const isHttp = style === "http" || style === "fetch" || style === "ff-http";
+  const isHttp = style !== "lambda" && takesHttp[style];
   const merged: FunctionLimits = {
     memoryMiB: given.memoryMiB ?? functionLimits.memoryMiB.standard,
     timeoutMs: given.timeoutMs ?? (isHttp ? functionLimits.timeoutMs : functionLimits.eventTimeoutMs).standard,
@@ -207,9 +220,14 @@ function assertInRange(name: string, limits: FunctionLimits): void {
   }
 }
 
-/** A function whose own limits, or whose signature, set it apart has instances of its own. */
-function groupOf({ name, style, limits }: DescribedFunction, config: AppConfig, names: ReadonlySet<string>): string {
-  const isApart = Object.keys({ ...limits, ...config.functions.get(name)?.limits }).length > 0;
+/** A function whose own limits, signature or program set it apart has instances of its own. */
+function groupOf(
+  { name, style, limits }: DescribedFunction,
+  config: AppConfig,
+  names: ReadonlySet<string>,
+  hasProgram: boolean,
+): string {
+  const isApart = hasProgram || Object.keys({ ...limits, ...config.functions.get(name)?.limits }).length > 0;
   if (style !== "lambda" && !isApart) return style === "ff-event" || style === "ff-cloudevent" ? "events" : "http";
   // A function may have the name of a shared group; no function's name holds two hyphens.
   return (name === "http" || name === "events") && names.size > 1 ? `${name}--own` : name;
@@ -218,9 +236,10 @@ function groupOf({ name, style, limits }: DescribedFunction, config: AppConfig, 
 /** Within a group only time-outs differ, and those are each invocation's own: the group has the longest. */
 function groupsOf(functions: readonly FunctionSpec[]): readonly GroupSpec[] {
   const groups = new Map<string, GroupSpec>();
-  for (const { group, limits } of functions) {
+  for (const { group, limits, program } of functions) {
     const timeoutMs = Math.max(limits.timeoutMs, groups.get(group)?.limits.timeoutMs ?? 0);
-    groups.set(group, { name: group, limits: { ...limits, timeoutMs } });
+    const spec = { name: group, limits: { ...limits, timeoutMs } };
+    groups.set(group, program === undefined ? spec : { ...spec, program });
   }
   return [...groups.values()];
 }

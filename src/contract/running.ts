@@ -1,13 +1,16 @@
 /**
  * The port between `apps/` (what should run) and the side that runs it (`pool/` and `dispatch/`, joined in `server.ts`).
  */
-import type { DescribedFunction, LiveDeployment, Runtime } from "./deployment.ts";
+import type { DescribedFunction, LiveDeployment } from "./deployment.ts";
+import type { PlannedProgram } from "./programs.ts";
 
 export interface DescribeRequest {
   readonly app: string;
-  readonly runtime: Runtime;
   readonly root: string;
+  /** The Node module to import; "" when Python's functions are asked for. */
   readonly entry: string;
+  /** Python's functions, to be found by their handlers; absent when a Node module is imported. */
+  readonly programs?: readonly PlannedProgram[];
   /** Bound to placeholder strings while the code is imported. */
   readonly variableNames: readonly string[];
 }

@@ -12,6 +12,8 @@ export interface SandboxSpec {
    * accordingly.
    */
   readonly files: readonly string[];
+  /** Folders of this host that the program reads, at the same paths there. */
+  readonly folders?: readonly string[];
   /** The whole environment of the program: nothing of the server's own is added. */
   readonly env: Readonly<Record<string, string>>;
   readonly memoryMiB: number;

@@ -29,7 +29,14 @@ export interface CallExchangeOptions {
 }
 
 /** Handlers that take a request; the others take a value. */
-const requestStyles: ReadonlySet<HandlerStyle> = new Set<HandlerStyle>(["http", "fetch", "ff-http"]);
+const requestStyles: ReadonlySet<HandlerStyle> = new Set<HandlerStyle>([
+  "http",
+  "fetch",
+  "ff-http",
+  "asgi",
+  "wsgi",
+  "server",
+]);
 
 export class CallExchange implements Exchange {
   readonly result: Promise<CallResult>;

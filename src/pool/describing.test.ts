@@ -4,7 +4,7 @@ import type { AloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import { TestPool, turns, until } from "./pool.fixture.ts";
 
-const request = { app: "shop", runtime: "node", root: "/code", entry: "main.js", variableNames: ["KEY"] } as const;
+const request = { app: "shop", root: "/code", entry: "main.js", variableNames: ["KEY"] } as const;
 
 async function describing(t: Parameters<typeof TestPool.open>[0]) {
   const it = await TestPool.open(t);

@@ -29,7 +29,11 @@ export class Describing implements InstanceOwner {
       deployment: "",
       root: request.root,
       entry: request.entry,
-      functions: [],
+      functions: (request.programs ?? []).map(({ name, program }) => ({
+        name,
+        timeoutMs: limits.describeMs,
+        handler: program.handler,
+      })),
       lambda: null,
       variables: Object.fromEntries(request.variableNames.map((name) => [name, placeholder])),
       memoryMiB: limits.describeMemoryMiB,

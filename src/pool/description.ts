@@ -13,6 +13,8 @@ const styles: ReadonlySet<string> = new Set<HandlerStyle>([
   "ff-http",
   "ff-event",
   "ff-cloudevent",
+  "asgi",
+  "wsgi",
 ]);
 
 export function parseDescription(value: unknown): readonly DescribedFunction[] {

@@ -159,6 +159,7 @@ export class Group implements InstanceOwner {
       alias: this.live.alias,
       deploymentId: this.live.deploymentId,
       group: this.spec.name,
+      runtime: this.spec.program?.runtime ?? "node",
       instances: this.instances.length,
       ready: this.instances.filter((one) => one.accepting).length,
       inFlight: this.#running,
@@ -282,6 +283,7 @@ export class Group implements InstanceOwner {
 
   #assign(instance: Instance): void {
     const { app, alias, deploymentId, root, manifest, variables } = this.live;
+    const { program } = this.spec;
     instance.assign({
       mode: "serve",
       app,
@@ -290,6 +292,7 @@ export class Group implements InstanceOwner {
       root,
       entry: manifest.entry,
       functions: manifest.functions.map((one) => ({ name: one.name, timeoutMs: one.limits.timeoutMs })),
+      ...(program === undefined ? {} : { program: { ...program, concurrency: this.#concurrency } }),
       lambda: manifest.functions.find((one) => one.group === this.spec.name && one.style === "lambda")?.name ?? null,
       variables,
       memoryMiB: this.spec.limits.memoryMiB,

@@ -33,7 +33,12 @@ export class TestPool {
     this.clock.advance(1_000_000);
     this.pool = new Pool({
       sandbox,
-      program: { node: "/node", entry: "/guest" },
+      program: {
+        node: "/node",
+        entry: "/guest",
+        companion: "/companion",
+        python: () => ({ executable: "/python3", guest: "/guest/main.py", folders: [], version: "3.9.0" }),
+      },
       clock: this.clock,
       newId: () => `id-${(this.#ids += 1)}`,
       zygotes: 0,

@@ -14,7 +14,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { Describing } from "./describing.ts";
 import { Group, type GroupHost } from "./group.ts";
-import { type GuestProgram, needsOwnStart } from "./guest-program.ts";
+import { type GuestKind, guestKindOf, guestKinds, type GuestProgram, needsOwnStart } from "./guest-program.ts";
 import { idleMemoryCheckMs, type Instance, memoryCheckMs } from "./instance.ts";
 import { chooseEvictions } from "./instance-choice.ts";
 import type { InstanceLog } from "./instance-logs.ts";
@@ -46,7 +46,9 @@ const newInstanceBytes = 32 * 1024 * 1024;
 export class Pool implements GroupHost {
   readonly cores = availableParallelism();
   readonly #options: PoolOptions;
-  readonly #zygotes: Zygotes;
+  readonly #zygotes: ReadonlyMap<GuestKind, Zygotes>;
+  /** Guests other than Node's that were asked for since the start: one of each waits from then on. */
+  readonly #asked = new Set<GuestKind>();
   /** By revision, then by group name. */
   readonly #revisions = new Map<string, Map<string, Group>>();
   readonly #active = new Set<Group>();
@@ -66,28 +68,46 @@ export class Pool implements GroupHost {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#load = options.load ?? new MachineLoad();
-    this.#zygotes = new Zygotes({
-      sandbox: options.sandbox,
-      program: options.program,
-      clock: options.clock,
-      newId: options.newId,
-      least: options.zygotes,
-      most: options.zygotesMax,
+    this.#zygotes = new Map(guestKinds.map((kind) => [kind, this.#openZygotes(kind)]));
+    this.#zygotesOf("node").open();
+  }
+
+  #openZygotes(kind: GuestKind): Zygotes {
+    const { sandbox, program, clock, newId, zygotes, zygotesMax, onWarning } = this.#options;
+    return new Zygotes({
+      sandbox,
+      program,
+      kind,
+      clock,
+      newId,
+      least: () => (kind === "node" ? zygotes : this.#asked.has(kind) ? Math.min(zygotes, 1) : 0),
+      most: zygotesMax,
       cores: this.cores,
-      budgetBytes: () => this.#zygoteBudgetBytes(),
-      onWarning: options.onWarning,
+      budgetBytes: () => this.#zygoteBudgetBytes(kind),
+      onWarning,
     });
-    this.#zygotes.open();
+  }
+
+  #zygotesOf(kind: GuestKind): Zygotes {
+    const zygotes = this.#zygotes.get(kind);
+    if (zygotes === undefined) throw new Error(`there is no guest ${kind}`);
+    return zygotes;
+  }
+
+  get #zygoteBytes(): number {
+    let bytes = 0;
+    for (const zygotes of this.#zygotes.values()) bytes += zygotes.memoryBytes;
+    return bytes;
   }
 
   /** The zygotes that are to wait ready do. */
   async warmed(): Promise<void> {
-    await this.#zygotes.filled();
+    await this.#zygotesOf("node").filled();
   }
 
   /** Whether a timer is set; on an idle node none is. */
   get isTimed(): boolean {
-    return this.#timer !== null || this.#zygotes.isTimed;
+    return this.#timer !== null || [...this.#zygotes.values()].some((one) => one.isTimed);
   }
 
   group(live: LiveDeployment, name: string): Group {
@@ -115,11 +135,12 @@ export class Pool implements GroupHost {
     return group;
   }
 
-  /** Throws DESCRIBE_FAILED, SANDBOX_START_FAILED and SHUTTING_DOWN. */
+  /** Throws DESCRIBE_FAILED, RUNTIME_UNAVAILABLE, SANDBOX_START_FAILED and SHUTTING_DOWN. */
   async describe(request: DescribeRequest): Promise<readonly DescribedFunction[]> {
     if (this.#isStopping) throw new AloftError("SHUTTING_DOWN", "the server is stopping");
     const describing = new Describing(request);
-    const instance = this.#zygotes.take(limits.describeMemoryMiB, describing);
+    const kind = guestKindOf(request.programs?.[0]?.program);
+    const instance = this.#ask(kind).take(limits.describeMemoryMiB, describing);
     this.#describing.set(describing, instance);
     this.#hurry();
     try {
@@ -129,12 +150,16 @@ export class Pool implements GroupHost {
     }
   }
 
-  /** Imports the code in an instance of its first group, which stays. */
+  /** Imports the code in an instance of the first group of each runtime, which stays. */
   async prepare(live: LiveDeployment): Promise<void> {
-    const first = live.manifest.groups[0];
-    if (first === undefined) return;
-    const found = this.#revisions.get(live.revision)?.get(first.name);
-    await (found === undefined || found.isRetired ? this.#addGroup(live, first.name) : found).prepare();
+    const prepared = new Set<string>();
+    for (const { name, program } of live.manifest.groups) {
+      const runtime = program?.runtime ?? "node";
+      if (prepared.has(runtime)) continue;
+      prepared.add(runtime);
+      const found = this.#revisions.get(live.revision)?.get(name);
+      await (found === undefined || found.isRetired ? this.#addGroup(live, name) : found).prepare();
+    }
   }
 
   /** Starts what the groups of a deployment that is live keep at the least. */
@@ -164,10 +189,12 @@ export class Pool implements GroupHost {
 
   status(): RunningStatus {
     const groups = [...this.#active].map((group) => group.status());
-    const memoryBytes = groups.reduce((sum, one) => sum + one.memoryBytes, this.#zygotes.memoryBytes);
+    const memoryBytes = groups.reduce((sum, one) => sum + one.memoryBytes, this.#zygoteBytes);
+    let zygotes = 0;
+    for (const each of this.#zygotes.values()) zygotes += each.readyCount;
     return {
       groups,
-      zygotes: this.#zygotes.readyCount,
+      zygotes,
       memoryBytes,
       memoryBudgetBytes: this.#options.memoryBudgetBytes,
     };
@@ -185,7 +212,7 @@ export class Pool implements GroupHost {
     while (this.nowMs() < untilMs && [...this.#active].some((one) => one.running > 0 || one.waiting > 0)) {
       await new Promise((resolve) => setTimeout(resolve, sweepMs));
     }
-    this.#zygotes.close();
+    for (const zygotes of this.#zygotes.values()) zygotes.close();
     const left = [...this.#active].flatMap((group) => [...group.instances]);
     const error = new AloftError("SHUTTING_DOWN", "the server is stopping");
     for (const group of this.#active) group.stop(error);
@@ -220,11 +247,18 @@ export class Pool implements GroupHost {
     const { memoryMiB } = group.spec.limits;
     const { variables } = group.live;
     const takenAtMs = this.nowMs();
-    const instance = needsOwnStart(variables)
-      ? this.#zygotes.spawn(memoryMiB, group, variables)
-      : this.#zygotes.take(memoryMiB, group);
+    const kind = guestKindOf(group.spec.program);
+    const zygotes = this.#ask(kind);
+    const instance = needsOwnStart(kind, variables)
+      ? zygotes.spawn(memoryMiB, group, variables)
+      : zygotes.take(memoryMiB, group);
     instance.takenAtMs = takenAtMs;
     return instance;
+  }
+
+  #ask(kind: GuestKind): Zygotes {
+    this.#asked.add(kind);
+    return this.#zygotesOf(kind);
   }
 
   wake(group: Group): void {
@@ -246,7 +280,7 @@ export class Pool implements GroupHost {
   #makeRoom(): boolean {
     if (this.#evictFor(newInstanceBytes)) return true;
     // What waits ready gives way to what is asked for, in time for the next try.
-    this.#zygotes.tick();
+    for (const zygotes of this.#zygotes.values()) zygotes.tick();
     return this.#evictFor(newInstanceBytes);
   }
 
@@ -259,14 +293,15 @@ export class Pool implements GroupHost {
       const isKnown = one.readyAtMs > 0 && one.measuredAtMs > one.readyAtMs;
       if (!isKnown) needBytes += Math.max(0, newInstanceBytes - one.memoryBytes);
     }
-    const victims = chooseEvictions(instances, needBytes, this.#options.memoryBudgetBytes - this.#zygotes.memoryBytes);
+    const victims = chooseEvictions(instances, needBytes, this.#options.memoryBudgetBytes - this.#zygoteBytes);
     for (const victim of victims ?? []) victim.kill("evicted");
     return victims !== null;
   }
 
   /** What the instances that work or are kept leave, one more of them excepted: idle ones give way to zygotes. */
-  #zygoteBudgetBytes(): number {
+  #zygoteBudgetBytes(kind: GuestKind): number {
     let bytes = this.#options.memoryBudgetBytes - newInstanceBytes;
+    for (const [other, zygotes] of this.#zygotes) if (other !== kind) bytes -= zygotes.memoryBytes;
     for (const one of this.#livingInstances()) {
       if (one.inFlight > 0 || one.kept || one.readyAtMs === 0) bytes -= one.memoryBytes;
     }

@@ -199,7 +199,7 @@ test("close lets work finish, answers what does not, and leaves neither process 
   const { exchange: quick, guest } = await it.running(it.group());
   const { exchange: endless } = await it.running(it.group());
   it.sandbox.habits.imports = false;
-  const describing = it.pool.describe({ app: "x", runtime: "node", root: "/", entry: "main.js", variableNames: [] });
+  const describing = it.pool.describe({ app: "x", root: "/", entry: "main.js", variableNames: [] });
   describing.catch(() => {});
   const closed = it.pool.close(5000);
   const again = it.pool.close(5000);
@@ -212,8 +212,5 @@ test("close lets work finish, answers what does not, and leaves neither process 
   assert.equal(endless.outcome, "SHUTTING_DOWN");
   await assert.rejects(describing, /stopping/);
   assert.deepEqual([it.sandbox.living.length, it.pool.isTimed], [0, false]);
-  await assert.rejects(
-    it.pool.describe({ app: "x", runtime: "node", root: "/", entry: "main.js", variableNames: [] }),
-    /stopping/,
-  );
+  await assert.rejects(it.pool.describe({ app: "x", root: "/", entry: "main.js", variableNames: [] }), /stopping/);
 });

@@ -49,10 +49,16 @@ async function open(t: Pick<TestContext, "after">, over: Partial<ZygotesOptions>
   let ids = 0;
   const zygotes = new Zygotes({
     sandbox,
-    program: { node: "/node", entry: "/guest" },
+    program: {
+      node: "/node",
+      entry: "/guest",
+      companion: "/companion",
+      python: () => ({ executable: "/python3", guest: "/guest/main.py", folders: [], version: "3.9.0" }),
+    },
+    kind: "node",
     clock,
     newId: () => String((ids += 1)),
-    least: 2,
+    least: () => 2,
     most: 8,
     cores: 2,
     budgetBytes: () => 4096 * MiB,
@@ -109,7 +115,7 @@ test("a start at the lowest priority is hurried when it is needed", async (t) =>
 });
 
 test("two hundred cold starts 100 ms apart find one ready each time, with at most eight waiting", async (t) => {
-  const it = await open(t, { least: 8 });
+  const it = await open(t, { least: () => 8 });
   await it.zygotes.filled();
   // Two cores make two in 150 ms.
   for (const guest of it.sandbox.guests) it.isGreeted.add(guest);
@@ -136,7 +142,7 @@ test("two hundred cold starts 100 ms apart find one ready each time, with at mos
 });
 
 test("a burst of twenty finds twenty, and the refill waits until the burst is served", async (t) => {
-  const it = await open(t, { least: 20, most: 20 });
+  const it = await open(t, { least: () => 20, most: 20 });
   await it.zygotes.filled();
   it.sandbox.habits.imports = false;
   const before = it.sandbox.guests.length;
@@ -166,7 +172,7 @@ test("the stock follows demand by memory class, within the most, and forgets it 
 
 test("memory that others need is given back, and taken again", async (t) => {
   let budgetBytes = 100 * MiB;
-  const it = await open(t, { least: 4, budgetBytes: () => budgetBytes });
+  const it = await open(t, { least: () => 4, budgetBytes: () => budgetBytes });
   await it.zygotes.filled();
   assert.equal(it.zygotes.readyCount, 4);
   budgetBytes = 20 * MiB;
@@ -181,7 +187,7 @@ test("memory that others need is given back, and taken again", async (t) => {
 });
 
 test("processes that die while they wait are replaced ever more rarely", async (t) => {
-  const it = await open(t, { least: 1 });
+  const it = await open(t, { least: () => 1 });
   await it.zygotes.filled();
   const startsAfter: number[] = [];
   for (let death = 0; death < 4; death += 1) {
@@ -203,7 +209,7 @@ test("processes that die while they wait are replaced ever more rarely", async (
 });
 
 test("a sandbox that starts nothing is tried ever more rarely, and nobody waits for it", async (t) => {
-  const it = await open(t, { least: 0 });
+  const it = await open(t, { least: () => 0 });
   it.sandbox.startError = new AloftError("SANDBOX_START_FAILED", "no more processes");
   assert.throws(() => it.take(), /no more processes/);
   await it.advance(5000, 100);
@@ -215,7 +221,7 @@ test("a sandbox that starts nothing is tried ever more rarely, and nobody waits 
 test("one that never says hello is ended", async (t) => {
   const sandbox = await ScriptedSandbox.open();
   sandbox.habits.greets = false;
-  const it = await open(t, { sandbox, least: 1 });
+  const it = await open(t, { sandbox, least: () => 1 });
   await it.advance(61_000, 10_000);
   await until(() => it.warnings.length === 1);
   assert.ok(sandbox.guests[0]?.hasEnded);

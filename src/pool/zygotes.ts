@@ -11,7 +11,7 @@ import type { Sandbox } from "../contract/sandbox.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { ReplyMessage } from "../wire/messages.ts";
 import { crashBackoffMs } from "./crash-backoff.ts";
-import { type GuestProgram, guestSpec } from "./guest-program.ts";
+import { type GuestKind, type GuestProgram, guestSpec } from "./guest-program.ts";
 import { Instance, type InstanceOwner } from "./instance.ts";
 import {
   countStart,
@@ -29,10 +29,11 @@ import {
 export interface ZygotesOptions {
   readonly sandbox: Sandbox;
   readonly program: GuestProgram;
+  readonly kind: GuestKind;
   readonly clock: Clock;
   readonly newId: () => string;
   /** How many of the standard memory class wait ready when nothing happens. */
-  readonly least: number;
+  readonly least: () => number;
   /** How many of all classes wait at the most. */
   readonly most: number;
   readonly cores: number;
@@ -205,9 +206,15 @@ export class Zygotes implements InstanceOwner {
   }
 
   get #policy(): ZygotePolicy {
-    const { least, most } = this.#options;
+    const { most } = this.#options;
     const budgetBytes = this.#options.budgetBytes();
-    return { least, most, bytesEach: this.#bytesEach, budgetBytes, startsAtOnce: this.#startsAtOnce };
+    return {
+      least: this.#options.least(),
+      most,
+      bytesEach: this.#bytesEach,
+      budgetBytes,
+      startsAtOnce: this.#startsAtOnce,
+    };
   }
 
   get #moment(): { coldStarts: number; lastColdEndMs: number; missingSinceMs: number } {
@@ -264,7 +271,8 @@ export class Zygotes implements InstanceOwner {
     variables: Readonly<Record<string, string>> | null,
     priority: "background" | "normal" = "normal",
   ): Instance {
-    const spec = { ...guestSpec(this.#options.program, this.#options.newId(), memoryMiB, variables), priority };
+    const { program, kind, newId } = this.#options;
+    const spec = { ...guestSpec(program, kind, newId(), memoryMiB, variables), priority };
     const started = new Instance(this.#options.sandbox.start(spec), owner, memoryMiB, this.#now);
     started.isBackground = priority === "background";
     return started;
@@ -311,7 +319,7 @@ export class Zygotes implements InstanceOwner {
   #mayChange(stock: readonly ZygoteStock[]): boolean {
     const { least, most } = this.#options;
     const wanted = stock.find((one) => one.memoryMiB === standardClassMiB)?.target ?? 0;
-    return wanted !== Math.min(least, most) || stock.some((one) => one.memoryMiB !== standardClassMiB);
+    return wanted !== Math.min(least(), most) || stock.some((one) => one.memoryMiB !== standardClassMiB);
   }
 
   /** The earliest of what was asked for holds. */

@@ -22,6 +22,19 @@ export interface Hello {
 export interface AssignFunction {
   readonly name: string;
   readonly timeoutMs: number;
+  /** As `aloft.json` names it; "" where it names none. Absent for exports of Node code. */
+  readonly handler?: string;
+}
+
+/** How the only function of an instance is run, where that is no export of Node code. */
+export interface AssignProgram {
+  readonly runtime: string;
+  readonly handler: string;
+  /** Program and arguments; empty for runtimes that know what to start. */
+  readonly command: readonly string[];
+  /** Path that answers once the program is ready; null: it takes connections then. */
+  readonly ready: string | null;
+  readonly concurrency: number;
 }
 
 export interface Assign {
@@ -32,8 +45,10 @@ export interface Assign {
   readonly deployment: string;
   /** Folder that holds the deployment's files, as the guest sees it. */
   readonly root: string;
+  /** The Node module to import; "" when there is none. */
   readonly entry: string;
-  /** By function number; the guest binds its exports to them. Empty when describing. */
+  readonly program?: AssignProgram;
+  /** By function number; the guest binds its exports to them. When Python is described, those asked for; else empty then. */
   readonly functions: readonly AssignFunction[];
   /** The Lambda function this instance serves: it finds AWS's variables in its environment. null for any other. */
   readonly lambda: string | null;

@@ -1,0 +1,22 @@
+/** Loads a deployment whose code is a program: starts it in the way of its runtime. */
+import type { Assign, AssignProgram } from "../../src/wire/messages.ts";
+import type { LoadedFunction } from "../node/loaded-function.ts";
+import type { LoadParts } from "../node/runtime.ts";
+import { startHttpProgram } from "./http-mode.ts";
+
+/** How one runtime starts its program: resolves with what answers its invocations once it is ready. */
+export type StartMode = (assign: Assign, program: AssignProgram, parts: LoadParts) => Promise<LoadedFunction>;
+
+const modes: Readonly<Record<string, StartMode>> = {
+  command: startHttpProgram,
+};
+
+export async function startProgram(assign: Assign, parts: LoadParts): Promise<readonly LoadedFunction[]> {
+  const { program } = assign;
+  if (program === undefined) throw new Error("no program was assigned");
+  const start = modes[program.runtime];
+  if (start === undefined) throw new Error(`the runtime ${program.runtime} cannot be served yet`);
+  const loaded = await start(assign, program, parts);
+  // The instance serves one function; only its own number ever comes.
+  return assign.functions.map(({ name }) => ({ ...loaded, name }));
+}

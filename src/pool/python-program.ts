@@ -1,0 +1,96 @@
+/**
+ * The machine's python3 and what of it a sandbox has to show: its standard library, the libraries of its own build, the
+ * guest. It may be Debian's /usr/bin/python3 or a build in any folder (pyenv, uv), found through the path like by a shell.
+ */
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, existsSync, realpathSync } from "node:fs";
+import { join } from "node:path";
+import { AloftError } from "../contract/errors.ts";
+
+export interface PythonProgram {
+  /** Absolute path without links. */
+  readonly executable: string;
+  /** Absolute path of the guest runtime's first file. */
+  readonly guest: string;
+  /** Folders that the interpreter reads: the standard library, the guest. */
+  readonly folders: readonly string[];
+  /** "3.11.7" */
+  readonly version: string;
+}
+
+const oldest = [3, 9] as const;
+const askMs = 10_000;
+const hint = "install Python 3.9 or newer, on Debian with: apt-get install python3";
+
+/** What the interpreter says of itself: a shim that starts another one is seen through. */
+const question = `
+import json, sys, sysconfig
+paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")} | {sysconfig.get_config_var("DESTSHARED")}
+libdir = sysconfig.get_config_var("LIBDIR") if sysconfig.get_config_var("Py_ENABLE_SHARED") else None
+print(json.dumps({"executable": sys.executable, "version": list(sys.version_info[:3]), "folders": [p for p in paths if p], "libdir": libdir}))
+`;
+
+/** Remembers what it found; what it did not find it looks for again, for it may have been installed meanwhile. */
+export function pythonFinder(guest: string, candidates: readonly string[]): () => PythonProgram {
+  let found: PythonProgram | null = null;
+  return () => (found ??= findPython(guest, candidates));
+}
+
+/** The first of these programs that will do. Throws RUNTIME_UNAVAILABLE. */
+function findPython(guest: string, candidates: readonly string[]): PythonProgram {
+  const tried: string[] = [];
+  for (const candidate of candidates.filter(isExecutable)) {
+    const answer = ask(candidate);
+    if (answer === null) continue;
+    const version = answer.version.join(".");
+    const [major = 0, minor = 0] = answer.version;
+    if (major === oldest[0] && minor >= oldest[1]) {
+      const folders = [
+        ...new Set(answer.folders.filter((folder) => existsSync(folder)).map((one) => realpathSync(one))),
+      ];
+      return {
+        executable: realpathSync(answer.executable),
+        guest,
+        folders: [...withoutInner(folders), join(guest, "..")],
+        version,
+      };
+    }
+    tried.push(`${candidate} is ${version}`);
+  }
+  const found = tried.length === 0 ? "no python3 was found" : tried.join(", ");
+  throw new AloftError("RUNTIME_UNAVAILABLE", `this machine cannot run Python functions: ${found}`, { hint });
+}
+
+interface Answer {
+  readonly executable: string;
+  readonly version: readonly number[];
+  readonly folders: readonly string[];
+}
+
+function ask(candidate: string): Answer | null {
+  try {
+    const text = execFileSync(candidate, ["-I", "-S", "-c", question], {
+      encoding: "utf8",
+      timeout: askMs,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    return JSON.parse(text) as Answer;
+  } catch {
+    // A shim without a version behind it, or another program of this name.
+    return null;
+  }
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Without those that lie in another one of the list. */
+function withoutInner(folders: readonly string[]): string[] {
+  return folders.filter((one) => !folders.some((other) => one.startsWith(`${other}/`)));
+}
