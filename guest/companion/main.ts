@@ -3,6 +3,7 @@
  * the program and passes invocations on to it:
  *
  *   http     the program answers HTTP on a port or a unix socket (`http-mode.ts`)
+ *   lambda   the program asks for its invocations by the AWS Lambda Runtime API (`lambda-mode.ts`)
  */
 import { writeSync } from "node:fs";
 import { exitNow } from "../node/exit.ts";

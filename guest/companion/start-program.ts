@@ -3,12 +3,15 @@ import type { Assign, AssignProgram } from "../../src/wire/messages.ts";
 import type { LoadedFunction } from "../node/loaded-function.ts";
 import type { LoadParts } from "../node/runtime.ts";
 import { startHttpProgram } from "./http-mode.ts";
+import { startLambdaProgram } from "./lambda-mode.ts";
 
 /** How one runtime starts its program: resolves with what answers its invocations once it is ready. */
 export type StartMode = (assign: Assign, program: AssignProgram, parts: LoadParts) => Promise<LoadedFunction>;
 
 const modes: Readonly<Record<string, StartMode>> = {
   command: startHttpProgram,
+  provided: startLambdaProgram,
+  nodejs: startLambdaProgram,
 };
 
 export async function startProgram(assign: Assign, parts: LoadParts): Promise<readonly LoadedFunction[]> {

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Assign } from "../../src/wire/messages.ts";
-import { lambdaEnvironment } from "./lambda.ts";
+import { lambdaEnvironment, nodeExecutionEnvironment } from "./lambda.ts";
 import { loadFunctions } from "./load.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 import type { LoadParts } from "./runtime.ts";
@@ -13,7 +13,12 @@ export async function importFunctions(
   { registrations }: LoadParts,
 ): Promise<readonly LoadedFunction[]> {
   if (assign.lambda !== null) {
-    Object.assign(process.env, lambdaEnvironment({ ...assign, functionName: assign.lambda }));
+    const handler = `${assign.entry.replace(/\.[^./]+$/, "")}.${assign.lambda}`;
+    const executionEnvironment = nodeExecutionEnvironment;
+    Object.assign(
+      process.env,
+      lambdaEnvironment({ ...assign, functionName: assign.lambda, handler, executionEnvironment }),
+    );
   }
   Object.assign(process.env, assign.variables);
   process.chdir(assign.root);

@@ -29,8 +29,8 @@ export function lambdaContext(context: Context, finish: LambdaCallback): LambdaC
   return {
     callbackWaitsForEmptyEventLoop: true,
     functionName,
-    functionVersion: env["AWS_LAMBDA_FUNCTION_VERSION"] ?? "$LATEST",
-    invokedFunctionArn: `arn:aws:lambda:${env["AWS_REGION"] ?? defaultRegion}:000000000000:function:${functionName}`,
+    functionVersion: env["AWS_LAMBDA_FUNCTION_VERSION"] ?? lambdaVersion,
+    invokedFunctionArn: lambdaArn(functionName),
     memoryLimitInMB: env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] ?? "256",
     awsRequestId: context.invocationId,
     logGroupName: env["AWS_LAMBDA_LOG_GROUP_NAME"] ?? `/aws/lambda/${functionName}`,
@@ -48,31 +48,51 @@ export interface LambdaSurroundings {
   readonly app: string;
   readonly functionName: string;
   readonly deployment: string;
-  /** Path of the imported file, relative to `root`. */
-  readonly entry: string;
+  /** `module.function`, as AWS writes it. */
+  readonly handler: string;
   readonly root: string;
   readonly memoryMiB: number;
+  /** "" for programs that bring their own runtime: AWS does not name one to them either. */
+  readonly executionEnvironment: string;
 }
 
-/** To be set before the code is imported; what the user has set goes over `AWS_REGION` and `TZ`. */
+/** Of functions on this Node. */
+export const nodeExecutionEnvironment = `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`;
+
+export const lambdaAccountId = "000000000000";
+export const lambdaVersion = "$LATEST";
+
+/** The name under which AWS's clients know a function; those of an app never meet those of another. */
+export function lambdaName(app: string, functionName: string): string {
+  return `${app}-${functionName}`;
+}
+
+export function lambdaArn(name: string): string {
+  return `arn:aws:lambda:${process.env["AWS_REGION"] ?? defaultRegion}:${lambdaAccountId}:function:${name}`;
+}
+
+/**
+ * The variables that AWS documents, for every runtime: set before the code is loaded. What the user has set goes over
+ * `AWS_REGION` and `TZ`.
+ */
 export function lambdaEnvironment(surroundings: LambdaSurroundings): Record<string, string> {
-  const { app, functionName, deployment, entry, root, memoryMiB } = surroundings;
-  const name = `${app}-${functionName}`;
+  const { app, functionName, deployment, handler, root, memoryMiB, executionEnvironment } = surroundings;
+  const name = lambdaName(app, functionName);
   const day = new Date().toISOString().slice(0, 10).replaceAll("-", "/");
   return {
     AWS_LAMBDA_FUNCTION_NAME: name,
-    AWS_LAMBDA_FUNCTION_VERSION: "$LATEST",
+    AWS_LAMBDA_FUNCTION_VERSION: lambdaVersion,
     AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(memoryMiB),
     AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${name}`,
-    AWS_LAMBDA_LOG_STREAM_NAME: `${day}/[$LATEST]${deployment.slice(0, 32)}`,
+    AWS_LAMBDA_LOG_STREAM_NAME: `${day}/[${lambdaVersion}]${deployment.slice(0, 32)}`,
     AWS_LAMBDA_INITIALIZATION_TYPE: "on-demand",
-    AWS_EXECUTION_ENV: `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`,
+    ...(executionEnvironment !== "" && { AWS_EXECUTION_ENV: executionEnvironment }),
     AWS_REGION: defaultRegion,
     AWS_DEFAULT_REGION: defaultRegion,
     LAMBDA_TASK_ROOT: root,
     LAMBDA_RUNTIME_DIR: "/var/runtime",
     TZ: ":UTC",
-    _HANDLER: `${entry.replace(/\.[^./]+$/, "")}.${functionName}`,
+    _HANDLER: handler,
   };
 }
 

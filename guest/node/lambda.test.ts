@@ -146,7 +146,8 @@ test("a handler's context and environment say what AWS's say", async () => {
     app: "shop",
     functionName: "handler",
     deployment: "0123456789012345678901234567890123456789",
-    entry: "src/index.mjs",
+    handler: "src/index.handler",
+    executionEnvironment: "AWS_Lambda_nodejs26.x",
     root: "/var/task",
     memoryMiB: 512,
   });

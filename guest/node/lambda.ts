@@ -8,7 +8,7 @@ import { responseFromResult } from "./lambda-response.ts";
 import { answerStreaming, callStreaming, isStreaming } from "./lambda-stream.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 
-export { lambdaEnvironment } from "./lambda-context.ts";
+export { lambdaEnvironment, nodeExecutionEnvironment } from "./lambda-context.ts";
 export { installAwsLambda } from "./lambda-stream.ts";
 
 export function loadLambda(name: string, handler: unknown): LoadedFunction {

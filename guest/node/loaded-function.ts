@@ -22,4 +22,6 @@ export interface LoadedFunction {
   fetch(request: Request, context: Context): unknown;
   /** Answers a call with a value, which came as JSON; the result is to be made JSON. */
   call(input: unknown, context: Context): unknown;
+  /** In the place of `call` where the bytes are the function's own business: in and out as they are. */
+  callRaw?(input: Buffer, context: Context): Promise<Buffer>;
 }

@@ -270,6 +270,11 @@ export class Runtime {
 
   async #callWithValue(invocation: Invocation, target: LoadedFunction, context: InvocationContext): Promise<void> {
     const bytes = invocation.source === null ? null : await invocation.source.bytes();
+    if (target.callRaw !== undefined) {
+      const answer = await target.callRaw(bytes ?? Buffer.alloc(0), context);
+      this.#respond(invocation, new Response(answer, { headers: { "content-type": "application/json" } }));
+      return;
+    }
     const input: unknown = bytes === null || bytes.length === 0 ? null : JSON.parse(bytes.toString());
     const output = await target.call(input, context);
     const body = JSON.stringify(output ?? null) ?? "null";

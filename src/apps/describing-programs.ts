@@ -29,6 +29,7 @@ export async function describePrograms(
 
 function describeUnrun({ name, program }: PlannedProgram, files: readonly DeploymentFile[]): DescribedFunction {
   assertProgramThere(name, program, files);
+  if (program.runtime === "nodejs") assertClientThere(name, files);
   return { name, style: styleOf(program), triggers: [], limits: {} };
 }
 
@@ -50,5 +51,12 @@ function assertProgramThere(name: string, { runtime, command }: Program, files: 
   if (file.executable === true) return;
   throw new AloftError("DESCRIBE_FAILED", `the function ${name} starts ${path}, which is not executable`, {
     hint: `make it executable: chmod +x ${inner}`,
+  });
+}
+
+function assertClientThere(name: string, files: readonly DeploymentFile[]): void {
+  if (files.some(({ path }) => path === "node_modules/aws-lambda-ric/package.json")) return;
+  throw new AloftError("DESCRIBE_FAILED", `the function ${name} needs the package aws-lambda-ric in node_modules`, {
+    hint: "npm install aws-lambda-ric, or leave the runtime out: Aloft calls Lambda handlers by itself",
   });
 }

@@ -72,7 +72,7 @@ async function bundleGuest(guest: string, hash: string, outDir: string): Promise
 
 const cacheFolder = join(houseFolder, "node_modules", ".cache", "aloft");
 /** What the guests are made of; nothing else is imported there (`test/layers.test.ts`). */
-const sourceFolders = ["guest/node", "guest/companion", "sdk", "src/wire"];
+const sourceFolders = ["guest/node", "guest/companion", "guest/companion/lambda", "sdk", "src/wire"];
 
 async function hashOfSources(): Promise<string> {
   const digest = createHash("sha256").update(JSON.stringify(guestBuildOptions));
