@@ -19,10 +19,10 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   doors: [],
   api: [],
   apps: [],
-  dispatch: [],
+  dispatch: ["wire"],
   pool: ["wire"],
-  triggers: [],
-  state: [],
+  triggers: ["state", "shards", "wire"],
+  state: ["wire"],
   shards: [],
   workflows: ["shards"],
   actors: ["shards"],
@@ -39,7 +39,7 @@ const userOwned: Readonly<Record<string, string>> = {
 
 /** What everyone stands on, and all that these import: the schema of aloft.json reads durations and sizes with lib/. */
 const foundations: Readonly<Record<string, readonly string[]>> = {
-  contract: ["lib"],
+  contract: ["lib", "wire"],
   lib: [],
   wire: [],
 };
