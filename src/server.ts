@@ -9,7 +9,9 @@ import { createApi } from "./api/api.ts";
 import { openTokens } from "./api/tokens.ts";
 import { type Apps, openApps } from "./apps/apps.ts";
 import { openDataFolder } from "./apps/data-folder.ts";
-import { openFileMetaStore } from "./apps/meta/file-meta-store.ts";
+import { takeOverJournal } from "./apps/meta/journal-takeover.ts";
+import { openKeyspaceMetaStore } from "./apps/meta/keyspace-meta-store.ts";
+import type { MetaStore } from "./apps/meta/meta-store.ts";
 import { bundleGuests } from "./build/guest.ts";
 import { readSearchPath, type Settings } from "./config.ts";
 import type { StatusJson } from "./contract/api.ts";
@@ -17,6 +19,7 @@ import type { LiveDeployment } from "./contract/deployment.ts";
 import { AloftError } from "./contract/errors.ts";
 import type { Exchange } from "./contract/exchange.ts";
 import type { InvocationRecord, LogLine } from "./contract/observing.ts";
+import type { Keyspace } from "./contract/keyspace.ts";
 import type { LiveSource, Running } from "./contract/running.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { createRouter } from "./dispatch/router.ts";
@@ -99,8 +102,9 @@ async function open(
     ...(options.mode === "dev" ? { reserveBytes: 0 } : {}),
   });
   closers.push(() => keyspace.close());
-  const meta = await openFileMetaStore({ file: folder.metaFile });
-  closers.push(() => meta.close());
+  // Ten thousand apps are read while the parts below wait for others.
+  const loading = openMeta(keyspace, folder.journalFile);
+  loading.catch(() => {}); // said where it is awaited
   const metrics = new Metrics();
   const observer = await openObserver({
     folder: folder.observe,
@@ -175,6 +179,8 @@ async function open(
     },
     runningRevisions: () => pool.runningRevisions(),
   };
+  const meta = await loading;
+  closers.push(() => meta.close());
   const opened = await openApps({
     meta,
     files: folder.files,
@@ -228,6 +234,12 @@ async function open(
   closers.push(() => api.close());
   for (const live of opened.liveThatKeeps()) pool.keepMinimum(live);
   return { http: httpBase, admin: adminBase, madeToken: tokens.printed ?? null, warmed: () => pool.warmed(), close };
+}
+
+async function openMeta(keyspace: Keyspace, journalFile: string): Promise<MetaStore> {
+  const meta = await openKeyspaceMetaStore(keyspace);
+  await takeOverJournal(journalFile, meta);
+  return meta;
 }
 
 /** What routes asks before anything can be routed: nothing is there. */

@@ -5,10 +5,12 @@
 import { createHash } from "node:crypto";
 import { openApps } from "../../src/apps/apps.ts";
 import { openDataFolder } from "../../src/apps/data-folder.ts";
-import { openFileMetaStore } from "../../src/apps/meta/file-meta-store.ts";
+import { openKeyspaceMetaStore } from "../../src/apps/meta/keyspace-meta-store.ts";
 import type { DescribedFunction } from "../../src/contract/deployment.ts";
 import type { Running } from "../../src/contract/running.ts";
+import { systemClock } from "../../src/lib/clock.ts";
 import { forEachParallel } from "../../src/lib/parallel.ts";
+import { openSqliteKeyspace } from "../../src/store/sqlite/sqlite-keyspace.ts";
 import type { App } from "./apps.ts";
 
 const deploysAtOnce = 16;
@@ -28,7 +30,8 @@ const nothingRuns: Running = {
 
 export async function seedApps(dataFolder: string, apps: readonly App[]): Promise<void> {
   const folder = await openDataFolder(dataFolder);
-  const meta = await openFileMetaStore({ file: folder.metaFile });
+  const keyspace = await openSqliteKeyspace({ file: folder.keyspaceFile, clock: systemClock });
+  const meta = await openKeyspaceMetaStore(keyspace);
   const service = await openApps({
     meta,
     files: folder.files,
@@ -52,6 +55,7 @@ export async function seedApps(dataFolder: string, apps: readonly App[]): Promis
   } finally {
     await service.close();
     await meta.close();
+    await keyspace.close();
     folder.close();
   }
 }

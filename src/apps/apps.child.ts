@@ -5,10 +5,20 @@
 import { writeSync } from "node:fs";
 import { codeOf, deploy, openTestApps } from "./apps.fixture.ts";
 import { openDataFolder } from "./data-folder.ts";
-import { openFileMetaStore } from "./meta/file-meta-store.ts";
+import { systemClock } from "../lib/clock.ts";
+import { openSqliteKeyspace } from "../store/sqlite/sqlite-keyspace.ts";
+import { openKeyspaceMetaStore } from "./meta/keyspace-meta-store.ts";
 
 const data = await openDataFolder(process.argv[2] ?? "");
-const meta = await openFileMetaStore({ file: data.metaFile, compactBytes: 8 * 1024 });
+// Merged all the time, so that a kill meets every state of the file.
+const keyspace = await openSqliteKeyspace({
+  file: data.keyspaceFile,
+  clock: systemClock,
+  reserveBytes: 0,
+  unmergedEntries: 4,
+  idleMs: 1,
+});
+const meta = await openKeyspaceMetaStore(keyspace);
 const { apps, running } = await openTestApps(data.root, meta);
 const begin = Number(process.argv[3]);
 

@@ -7,7 +7,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { contentHash, openTestApps } from "./apps.fixture.ts";
 import { openDataFolder } from "./data-folder.ts";
-import { openFileMetaStore } from "./meta/file-meta-store.ts";
+import { systemClock } from "../lib/clock.ts";
+import { openSqliteKeyspace } from "../store/sqlite/sqlite-keyspace.ts";
+import { openKeyspaceMetaStore } from "./meta/keyspace-meta-store.ts";
 
 const base = await mkdtemp(join(tmpdir(), "aloft-crash-"));
 after(() => rm(base, { recursive: true }));
@@ -56,7 +58,8 @@ function hear(all: Map<string, Said>, line: string): number {
 
 async function assertWhole(said: ReadonlyMap<string, Said>): Promise<void> {
   const data = await openDataFolder(join(base, "data"));
-  const meta = await openFileMetaStore({ file: data.metaFile });
+  const keyspace = await openSqliteKeyspace({ file: data.keyspaceFile, clock: systemClock, reserveBytes: 0 });
+  const meta = await openKeyspaceMetaStore(keyspace);
   const { apps, files, deployments } = await openTestApps(data.root, meta);
   for (const [app, { live: acknowledged, deploying, set, setting }] of said) {
     const live = apps.findLive(app, "production");
@@ -77,6 +80,7 @@ async function assertWhole(said: ReadonlyMap<string, Said>): Promise<void> {
   );
   await apps.close();
   await meta.close();
+  await keyspace.close();
   data.close();
 }
 

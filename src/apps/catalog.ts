@@ -154,7 +154,7 @@ export function folderOfRevision(revision: string): string {
   return revision.split("/").slice(0, 2).join("/");
 }
 
-/** The rows are our own, and the journal has checksums: what is read is what was written. */
+/** The rows are our own: what is read is what was written. */
 function parse<Row>(text: string | null): Row | null {
   return text === null ? null : (JSON.parse(text) as Row);
 }

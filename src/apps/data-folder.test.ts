@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -43,10 +43,18 @@ test("one process cannot open a folder twice", async () => {
 test("a folder of a newer format is left alone, and one whose format is unreadable is damaged", async () => {
   const path = join(base, "format");
   (await openDataFolder(path)).close();
-  await writeFile(join(path, "format.json"), '{"format":2}');
+  await writeFile(join(path, "format.json"), '{"format":3}');
   await assert.rejects(openDataFolder(path), { code: "DATA_TOO_NEW" });
   await writeFile(join(path, "format.json"), "{");
   await assert.rejects(openDataFolder(path), { code: "DATA_CORRUPT" });
+});
+
+test("a folder of an older format is of this one as soon as it was opened", async () => {
+  const path = join(base, "older");
+  await mkdir(path);
+  await writeFile(join(path, "format.json"), '{"format":1}');
+  (await openDataFolder(path)).close();
+  assert.equal(await readFile(join(path, "format.json"), "utf8"), '{"format":2}\n');
 });
 
 test("a path that is a file is not writable as a folder", async () => {

@@ -3,11 +3,12 @@
  *
  *   format.json    version of this layout
  *   lock.sqlite    held by the server that uses the folder; lock.pid says which process that is
- *   keyspace.db    all durable state of apps (`store/sqlite/`); beside it files of the same name with an ending
- *   meta/          apps, aliases, deployments, variables (`meta/`)
+ *   keyspace.db    all durable state (`store/sqlite/`), apps, aliases and variables too (`meta/`); beside it files of the same
+ *                  name with an ending
  *   files/         contents by hash (`content-store.ts`)
  *   deployments/   APP/ID/, the files of a deployment as its instances see them (`deployment-folders.ts`)
  *   observe/       records and logs
+ *   meta/          where format 1 kept what is in the keyspace now (`meta/journal-takeover.ts`)
  *   run/           what lives only as long as the server: what a killed one left is the sandbox's to end and remove
  *
  * The lock is one of the kernel (SQLite's, on a transaction that is never ended), so it is gone when its holder is, in
@@ -24,7 +25,8 @@ import { writeFileDurably } from "./durable-files.ts";
 export interface DataFolder {
   readonly root: string;
   readonly keyspaceFile: string;
-  readonly metaFile: string;
+  /** Of a folder that a former version has used; not there otherwise. */
+  readonly journalFile: string;
   readonly files: string;
   readonly deployments: string;
   readonly observe: string;
@@ -33,7 +35,7 @@ export interface DataFolder {
   close(): void;
 }
 
-const format = 1;
+const format = 2;
 /** Everything in it is the server's alone: code, variables, logs. */
 const folderMode = 0o700;
 
@@ -41,7 +43,6 @@ const folderMode = 0o700;
 export async function openDataFolder(path: string): Promise<DataFolder> {
   const root = resolve(path);
   const folders = {
-    meta: join(root, "meta"),
     files: join(root, "files"),
     deployments: join(root, "deployments"),
     observe: join(root, "observe"),
@@ -61,7 +62,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
       root,
       ...folders,
       keyspaceFile: join(root, "keyspace.db"),
-      metaFile: join(folders.meta, "meta.journal"),
+      journalFile: join(root, "meta", "meta.journal"),
       close: unlock,
     };
   } catch (error) {
@@ -130,7 +131,7 @@ async function checkFormat(file: string): Promise<void> {
     text = await readFile(file, "utf8");
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
-    await writeFileDurably(file, Buffer.from(`${JSON.stringify({ format })}\n`), 0o600);
+    await writeFormat(file);
     return;
   }
   const found = parseFormat(text);
@@ -145,6 +146,12 @@ async function checkFormat(file: string): Promise<void> {
       hint: "start the version of aloft that wrote it, or a newer one",
     });
   }
+  // At once: from now on a former version would miss what is written.
+  if (found < format) await writeFormat(file);
+}
+
+async function writeFormat(file: string): Promise<void> {
+  await writeFileDurably(file, Buffer.from(`${JSON.stringify({ format })}\n`), 0o600);
 }
 
 function parseFormat(text: string): number | null {

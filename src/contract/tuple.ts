@@ -154,17 +154,11 @@ function writeBigInteger(value: bigint, at: number): number {
 function readElement(key: Key, at: number, into: TupleElement[]): number {
   const mark = key[at] ?? 0;
   if (mark === bytesMark || mark === stringMark) {
-    const bytes: number[] = [];
-    let next = at + 1;
-    for (; ; next++) {
-      const byte = key[next];
-      if (byte === undefined) throw notATuple(at);
-      if (byte === 0 && key[next + 1] !== escapeMark) break;
-      bytes.push(byte);
-      if (byte === 0) next++;
-    }
-    into.push(mark === bytesMark ? Uint8Array.from(bytes) : Buffer.from(bytes).toString("utf8"));
-    return next + 1;
+    const end = key.indexOf(0, at + 1);
+    if (end === -1) throw notATuple(at);
+    if (key[end + 1] === escapeMark) return readEscaped(key, at, into);
+    into.push(mark === bytesMark ? key.slice(at + 1, end) : Buffer.prototype.utf8Slice.call(key, at + 1, end));
+    return end + 1;
   }
   const length = Math.abs(mark - zeroMark);
   if (length > 8 || at + length >= key.length) throw notATuple(at);
@@ -175,6 +169,21 @@ function readElement(key: Key, at: number, into: TupleElement[]): number {
   const isSafe = magnitude <= Number.MAX_SAFE_INTEGER;
   into.push(isSafe ? Number(value) : value);
   return at + 1 + length;
+}
+
+/** Of bytes or a string that holds a zero. */
+function readEscaped(key: Key, at: number, into: TupleElement[]): number {
+  const bytes: number[] = [];
+  let next = at + 1;
+  for (; ; next++) {
+    const byte = key[next];
+    if (byte === undefined) throw notATuple(at);
+    if (byte === 0 && key[next + 1] !== escapeMark) break;
+    bytes.push(byte);
+    if (byte === 0) next++;
+  }
+  into.push(key[at] === bytesMark ? Uint8Array.from(bytes) : Buffer.from(bytes).toString("utf8"));
+  return next + 1;
 }
 
 function tooLong(bytes: number): AloftError {

@@ -22,7 +22,7 @@ export function boundText(bound: Key): KeyText {
 
 export function keyOfText(text: KeyText): Key {
   const key = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) key[i] = text.charCodeAt(i);
+  Buffer.prototype.latin1Write.call(key, text, 0, text.length);
   return key;
 }
 

@@ -3,12 +3,17 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
+import { journalOf } from "../../src/apps/meta/journal.fixture.ts";
+import { openKeyspaceMetaStore } from "../../src/apps/meta/keyspace-meta-store.ts";
+import { systemClock } from "../../src/lib/clock.ts";
+import { openSqliteKeyspace } from "../../src/store/sqlite/sqlite-keyspace.ts";
 import { type AloftProcess, type FailedStart, guestsOf, serve, served } from "../kit/aloft-process.ts";
 import { lastFirst, type Scope } from "../kit/scope.ts";
 import { temporaryFolder } from "../kit/server.ts";
@@ -126,6 +131,30 @@ test("on a full disk a deploy is refused, what is live serves on, and deploys wo
   await rm(join(data, "filler"));
   await server.deploy(join(folder, "app"));
   assert.equal(await answer(server, "app"), "after");
+});
+
+test("a data folder of the format before the keyspace is taken over, and its former version refuses it then", async (t) => {
+  const scope = lastFirst(t);
+  const folder = await temporaryFolder(scope, { "app/index.ts": appSaying("as before") });
+  const data = join(folder, "data");
+  const before = await served(data);
+  await before.deploy(join(folder, "app"));
+  await before.kill("SIGTERM");
+  const keyspace = await openSqliteKeyspace({ file: join(data, "keyspace.db"), clock: systemClock });
+  const rows = (await openKeyspaceMetaStore(keyspace)).list("");
+  await keyspace.close();
+  for (const ending of ["", "-wal", "-shm"]) await rm(join(data, `keyspace.db${ending}`), { force: true });
+  await mkdir(join(data, "meta"));
+  await writeFile(join(data, "meta", "meta.journal"), journalOf([rows]));
+  await writeFile(join(data, "format.json"), '{"format":1}');
+
+  for (let start = 0; start < 2; start += 1) {
+    const server = endsWith(scope, await served(data));
+    assert.equal(await answer(server, "app"), "as before");
+    await server.kill("SIGTERM");
+    assert.equal(existsSync(join(data, "meta")), false);
+    assert.equal(await readFile(join(data, "format.json"), "utf8"), '{"format":2}\n');
+  }
 });
 
 test("a server that is killed while apps are deployed has every deploy that it acknowledged", async (t) => {

@@ -1,5 +1,5 @@
 /**
- * The bytes of the meta store's file: records, one a line, `CRC32 JSON\n`, the checksum in eight hexadecimal digits over
+ * The file in which data folders of format 1 kept what is in the keyspace now; it is only read. Records, one a line, `CRC32 JSON\n`, the checksum in eight hexadecimal digits over
  * the JSON's bytes.
  *
  *   first     {"store":"aloft-meta","version":1,"snapshot":N}
@@ -7,59 +7,19 @@
  *             [SEQUENCE, KEY, VALUE, KEY, null, ...]     (null: the key is removed)
  *
  * One write is one record, whatever number of commits it carries, and the next is not begun before it is synced. So a
- * crash can damage only the last record of the file: a process that is killed leaves its beginning without a newline; a
+ * crash can have damaged only the last record of the file: a process that is killed leaves its beginning without a newline; a
  * machine that loses power may also leave holes, which are zero bytes, which JSON never holds. Such an end is cut: nobody
  * was told that it is there. Any other damage is of records that were acknowledged, and is reported, never repaired.
  */
 import { crc32 } from "node:zlib";
 import { AloftError } from "../../contract/errors.ts";
-import type { MetaCell, MetaEntry } from "./meta-store.ts";
+import type { MetaCell } from "./meta-store.ts";
 
 const version = 1;
 const newline = 0x0a;
 const checksumChars = 8;
-/** Entries of a snapshot are written in records of about this size. */
-const snapshotRecordChars = 256 * 1024;
-
-export interface JournalContent {
-  readonly lastSequence: number;
-  /** Length of the file without a torn end. */
-  readonly soundBytes: number;
-}
-
-export function encodeWrite(sequence: number, cells: readonly MetaCell[]): Buffer {
-  const flat: (string | number | null)[] = [sequence];
-  for (const { key, value } of cells) flat.push(key, value);
-  return encodeRecord(flat);
-}
-
-/** A whole file that holds these entries. The next write after it has the sequence number returned plus one. */
-export function encodeSnapshot(entries: Iterable<MetaEntry>): { bytes: Buffer; lastSequence: number } {
-  const records: Buffer[] = [];
-  let cells: MetaCell[] = [];
-  let chars = 0;
-  function flush(): void {
-    if (cells.length === 0) return;
-    records.push(encodeWrite(records.length + 1, cells));
-    cells = [];
-    chars = 0;
-  }
-  for (const entry of entries) {
-    cells.push(entry);
-    chars += entry.key.length + entry.value.length;
-    if (chars >= snapshotRecordChars) flush();
-  }
-  flush();
-  const header = encodeRecord({ store: "aloft-meta", version, snapshot: records.length });
-  return { bytes: Buffer.concat([header, ...records]), lastSequence: records.length };
-}
-
 /** Hands over every record's cells, in order. Throws DATA_CORRUPT with the file and the offset, and DATA_TOO_NEW. */
-export function decodeJournal(
-  bytes: Buffer,
-  file: string,
-  onRecord: (cells: readonly MetaCell[]) => void,
-): JournalContent {
+export function decodeJournal(bytes: Buffer, file: string, onRecord: (cells: readonly MetaCell[]) => void): void {
   const headerEnd = bytes.indexOf(newline);
   const header = headerEnd < 0 ? null : parseHeader(decodeRecord(bytes.subarray(0, headerEnd)));
   if (header === null) throw corrupt(file, 0, "its first line is not a header");
@@ -84,12 +44,6 @@ export function decodeJournal(
     at = end + 1;
   }
   if (records < header.snapshot) throw corrupt(file, at, "it ends within its snapshot");
-  return { lastSequence: records, soundBytes: at };
-}
-
-function encodeRecord(value: unknown): Buffer {
-  const json = Buffer.from(JSON.stringify(value));
-  return Buffer.concat([Buffer.from(`${checksumOf(json)} `), json, Buffer.from("\n")]);
 }
 
 /** The record's JSON value, or undefined when the line is damaged. */

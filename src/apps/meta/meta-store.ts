@@ -1,7 +1,6 @@
 /**
  * The port to the store of everything `apps/` knows apart from file contents: an ordered map of strings, held in memory
- * and made durable by a driver. It stands in for the keyspace until that exists, and its `commit` has the same shape, so
- * that the rows move over unchanged.
+ * and made durable by a driver, so that what routing asks for is answered at once.
  *
  * What every driver keeps: `get` and `list` see only what is durable; a commit is all or nothing; checks and writes of
  * one commit are taken at one moment; commits take effect in the order they were called.

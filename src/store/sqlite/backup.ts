@@ -2,7 +2,7 @@
 import { closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { backup } from "node:sqlite";
-import { openForReading } from "./format.ts";
+import { makePrivate, openForReading } from "./format.ts";
 import { asStoreError } from "./sqlite-errors.ts";
 
 /** Pages of one step; between steps others have the processor. */
@@ -13,6 +13,7 @@ export async function backupFile(file: string, target: string): Promise<void> {
   const source = openForReading(file);
   try {
     source.exec("BEGIN; SELECT version FROM counter");
+    makePrivate(target);
     await backup(source, target, { rate: stepPages });
     syncFile(target);
     syncFile(dirname(target));

@@ -6,6 +6,7 @@
  *   large    values over limits.largeValueBytes, of both
  *   counter  one row: version, time and last id of `large` as of the last merge; the log's rows are later
  */
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { AloftError } from "../../contract/errors.ts";
 import { corruptError } from "./sqlite-errors.ts";
@@ -33,6 +34,7 @@ const migrations: readonly Migration[] = [
 
 /** The writer's connection; creates the file when there is none. Throws DATA_TOO_NEW, DATA_CORRUPT, or what SQLite throws. */
 export function openForWriting(file: string, steps: readonly Migration[] = migrations): DatabaseSync {
+  makePrivate(file);
   const db = new DatabaseSync(file, { timeout: 100 });
   try {
     if (db.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined) {
@@ -50,6 +52,15 @@ export function openForWriting(file: string, steps: readonly Migration[] = migra
   } catch (error) {
     db.close();
     throw error;
+  }
+}
+
+/** For the server's own user alone: it holds secrets. SQLite gives the files beside it the same mode. */
+export function makePrivate(file: string): void {
+  try {
+    closeSync(openSync(file, "a", 0o600));
+  } catch {
+    // What is wrong here, SQLite is about to say.
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Entry, RangePage, RangeQuery } from "../../contract/keyspace.ts";
 import type { Standing, View } from "../judge.ts";
 import { keyOfText, type KeyText } from "../key-text.ts";
-import { cutPage } from "../page.ts";
+import { cutPage, pageLimit } from "../page.ts";
 import type { Cell, Overlay } from "./overlay.ts";
 import type { Tree } from "./tree.ts";
 
@@ -49,7 +49,8 @@ export class Layers implements View {
 
   /** `bounds` are those of the query. */
   getPage(query: RangeQuery, bounds: { start: KeyText; end: KeyText }, nowMs: number): RangePage {
-    return cutPage(query, this.#entries(this.#scan(bounds.start, bounds.end, nowMs, query.isReverse === true)));
+    const most = pageLimit(query) + 1;
+    return cutPage(query, this.#entries(this.#scan(bounds.start, bounds.end, nowMs, query.isReverse === true, most)));
   }
 
   #cell(key: KeyText, nowMs: number): Cell | null {
@@ -71,10 +72,16 @@ export class Layers implements View {
   }
 
   /** Both in the order of keys; of two cells of one key the overlay's counts. */
-  *#scan(start: KeyText, end: KeyText, nowMs: number, isReverse: boolean): Generator<readonly [KeyText, Cell]> {
+  *#scan(
+    start: KeyText,
+    end: KeyText,
+    nowMs: number,
+    isReverse: boolean,
+    most?: number,
+  ): Generator<readonly [KeyText, Cell]> {
     const uppers = this.#overlay.scan(start, end, isReverse)[Symbol.iterator]();
     let upper = uppers.next();
-    for (const lower of this.#tree.scan(start, end, isReverse)) {
+    for (const lower of this.#tree.scan(start, end, isReverse, most)) {
       while (upper.done !== true && comesFirst(upper.value[0], lower[0], isReverse)) {
         if (isThere(upper.value[1], nowMs)) yield upper.value;
         upper = uppers.next();

@@ -10,6 +10,8 @@ import { dirname } from "node:path";
 const chunkBytes = 1024 * 1024;
 /** With less there is not even room for what acknowledgements and deletes write. */
 const leastBytes = 1024 * 1024;
+/** Room that was said to be there and was not (a quota) is not looked for with every commit. */
+const againMs = 1000;
 
 export class Reserve {
   readonly #file: string;
@@ -17,6 +19,7 @@ export class Reserve {
   readonly #bytesMax: number;
   /** 0: not known yet. */
   #bytes = 0;
+  #failedAtMs = -Infinity;
 
   constructor(file: string, bytesMax: number) {
     this.#file = file;
@@ -31,11 +34,13 @@ export class Reserve {
     const free = bavail * bsize;
     const bytes = this.#bytes === 0 ? Math.min(this.#bytesMax, Math.floor(free / 3)) : this.#bytes;
     if (bytes < Math.min(leastBytes, this.#bytesMax) || free < 2 * bytes) return false;
+    if (performance.now() - this.#failedAtMs < againMs) return false;
     try {
       this.#write(bytes);
       this.#bytes = bytes;
       return true;
     } catch {
+      this.#failedAtMs = performance.now();
       this.release();
       return false;
     }

@@ -260,6 +260,16 @@ test("a file of a newer format, of something else, or in a folder that is not th
   await assert.rejects(openIn(t, join(folder, "missing")), { code: "DATA_UNWRITABLE" });
 });
 
+test("only the server's user may read what is kept, and its backup", async (t) => {
+  const folder = folderOf(t);
+  const { keyspace, file } = await openIn(t, folder, { reserveBytes: 1000 });
+  await commit(keyspace, set(1));
+  await keyspace.backup(join(folder, "copy.db"));
+  for (const path of [file, `${file}-wal`, `${file}-shm`, join(folder, "copy.db")]) {
+    assert.equal(statSync(path).mode & 0o777, 0o600, path);
+  }
+});
+
 test("an older format is brought up to date step by step, each of them once", (t) => {
   const file = join(folderOf(t), "old.db");
   const ran: number[] = [];

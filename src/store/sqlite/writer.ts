@@ -24,9 +24,6 @@ import { asStoreError, corruptError, isFull } from "./sqlite-errors.ts";
 import { Tree } from "./tree.ts";
 import { answers, type FromWriter, refusalCodes, type RefusalCode, type WriterSettings } from "./writer-messages.ts";
 
-/** While the disk is full, whether there is room again is looked at this often. */
-const roomLookMs = 200;
-
 interface OpenFile {
   readonly db: DatabaseSync;
   readonly begin: StatementSync;
@@ -50,7 +47,6 @@ export class Writer {
   #timeMs = 0;
   #lastLarge = 0;
   #isDiskFull = false;
-  #roomLookedAtMs = -Infinity;
 
   /** Throws what opening the file throws, as errors of the table. */
   constructor(settings: WriterSettings, send: (message: FromWriter) => void) {
@@ -266,14 +262,10 @@ export class Writer {
   #diskIsFull(why: string): void {
     if (!this.#isDiskFull) this.#warn(`the disk is full (${why}): only what makes room is still written`);
     this.#isDiskFull = true;
-    this.#roomLookedAtMs = performance.now();
     this.#reserve.release();
   }
 
   #lookForRoom(): void {
-    const nowMs = performance.now();
-    if (nowMs - this.#roomLookedAtMs < roomLookMs) return;
-    this.#roomLookedAtMs = nowMs;
     if (!this.#reserve.take()) return;
     this.#isDiskFull = false;
     this.#warn("there is room on the disk again");
