@@ -30,6 +30,8 @@ test("without anything set every setting has its default", async () => {
     adminPort: 8788,
     sandbox: "auto",
     sandboxNetwork: "internet",
+    sandboxSubnet: { first: 0xc612_0000, bits: 16 },
+    sandboxResolver: null,
     sandboxIds: { first: 1_879_048_192, count: 65_536 },
     python: null,
     baseDomain: "localhost",

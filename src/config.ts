@@ -13,7 +13,10 @@ import { limits } from "./contract/limits.ts";
 import { isAppName } from "./contract/names.ts";
 import { formatDuration } from "./lib/durations.ts";
 import { nearestWord } from "./lib/edit-distance.ts";
+import type { AddressRange } from "./lib/ipv4.ts";
 import {
+  addressAndPort,
+  addressRange,
   duration,
   hostName,
   idRange,
@@ -34,6 +37,8 @@ export interface Settings {
   readonly adminPort: number;
   readonly sandbox: "auto" | "oci" | "process";
   readonly sandboxNetwork: "internet" | "none";
+  readonly sandboxSubnet: AddressRange;
+  readonly sandboxResolver: { readonly address: string; readonly port: number } | null;
   readonly sandboxIds: { readonly first: number; readonly count: number };
   readonly python: string | null;
   readonly baseDomain: string;
@@ -102,15 +107,29 @@ export const settingsTable: SettingsTable = {
     flag: "sandbox",
     env: "ALOFT_SANDBOX",
     about:
-      "Wall around functions: `oci` uses a container runtime, `process` plain processes. `auto` is `process` for now (docs/sandbox.md).",
+      "Wall around functions: `oci` uses a container runtime, `process` has none. `auto`: `oci` for `serve` where it works, else `process` (docs/sandbox.md).",
   },
   sandboxNetwork: {
     kind: oneOf(["internet", "none"]),
     standard: "internet",
     flag: "sandbox-network",
     env: "ALOFT_SANDBOX_NETWORK",
-    about:
-      "What functions reach in the `oci` sandbox. It has no way to the `internet` yet, so it starts with `none` only.",
+    about: "What functions in the `oci` sandbox reach at the most; `network` of `aloft.json` says what each app's do.",
+  },
+  sandboxSubnet: {
+    kind: addressRange(16),
+    // RFC 2544 keeps it for measurements inside a network, so nobody's hosts are in it.
+    standard: "198.18.0.0/16",
+    flag: "sandbox-subnet",
+    env: "ALOFT_SANDBOX_SUBNET",
+    about: "Addresses of `oci` instances on this host. Nobody else may use them.",
+  },
+  sandboxResolver: {
+    kind: addressAndPort(53),
+    standard: "",
+    flag: "sandbox-resolver",
+    env: "ALOFT_SANDBOX_RESOLVER",
+    about: "Resolver that names are asked of for `oci` instances. Without it, those of `/etc/resolv.conf`.",
   },
   sandboxIds: {
     kind: idRange,

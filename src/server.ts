@@ -118,11 +118,14 @@ async function open(
   if (options.onLog !== undefined) observer.followLogs({}, options.onLog);
 
   const sandbox = await openSandbox({
-    wanted: settings.sandbox,
+    wanted: settings.sandbox === "auto" && options.mode === "dev" ? "process" : settings.sandbox,
     network: settings.sandboxNetwork,
+    subnet: settings.sandboxSubnet,
+    resolver: settings.sandboxResolver,
     ids: settings.sandboxIds,
     folder: folder.run,
     clock,
+    onWarning: warn,
   });
   closers.push(() => sandbox.close());
   const ids = createIds(clock.nowMs());

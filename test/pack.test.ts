@@ -113,7 +113,7 @@ export const hello = http("GET /hello/:name", (request, { params }) =>
   writeFileSync(join(app, "index.ts"), code);
 
   const env = { ...withoutAloft(process.env), ALOFT_ADMIN_TOKEN: "a-token-for-this-test" };
-  const flags = ["--data", join(work, "data"), "--port", "0", "--admin-port", "0", "--json"];
+  const flags = ["--data", join(work, "data"), "--port", "0", "--admin-port", "0", "--sandbox", "process", "--json"];
   const server = spawn(node, [bin, "serve", ...flags], { env, stdio: ["ignore", "pipe", "pipe"] });
   try {
     const ready = await readyLine(server);

@@ -18,6 +18,7 @@ test("the published JSON Schema knows every key and no others", () => {
     "command",
     "ready",
     "domains",
+    "network",
     "variables",
     "external",
     "files",

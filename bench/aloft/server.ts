@@ -52,7 +52,20 @@ export class AloftServer {
     const startedMs = performance.now();
     const child = spawn(
       process.execPath,
-      [binPath, "serve", "--data", dataFolder, "--port", "0", "--admin-port", "0", "--json", ...(options.flags ?? [])],
+      [
+        binPath,
+        "serve",
+        "--data",
+        dataFolder,
+        "--port",
+        "0",
+        "--admin-port",
+        "0",
+        "--json",
+        "--sandbox",
+        "process",
+        ...(options.flags ?? []),
+      ],
       {
         env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ALOFT_ADMIN_TOKEN: token },
         stdio: ["ignore", "pipe", "pipe"],

@@ -46,7 +46,15 @@ function sourceOf(apps: number, functions: readonly FunctionSpec[]): LiveSource 
   const live = new Map(
     names.map((app, index): [string, LiveDeployment] => {
       const deploymentId = index.toString(16).padStart(40, "0");
-      const base = { format: 1, runtime: "node", entry: "index.js", files: [], groups: [], domains: [] } as const;
+      const base = {
+        format: 1,
+        runtime: "node",
+        entry: "index.js",
+        files: [],
+        groups: [],
+        domains: [],
+        network: "internet",
+      } as const;
       const manifest = { ...base, functions, requiredVariables: [] };
       return [
         app,

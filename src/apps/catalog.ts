@@ -107,7 +107,9 @@ export class Catalog {
   }
 
   manifestOf(row: DeploymentRow): Manifest {
-    return JSON.parse(this.#content.readSync(row.manifestHash).toString("utf8")) as Manifest;
+    const manifest = JSON.parse(this.#content.readSync(row.manifestHash).toString("utf8")) as Manifest;
+    // One of before there were policies says nothing of it.
+    return { ...manifest, network: manifest.network ?? "internet" };
   }
 
   holds(app: string, hash: string): boolean {

@@ -8,12 +8,14 @@ import { nearestWord } from "../lib/edit-distance.ts";
 import { formatDuration, parseDurationMs } from "../lib/durations.ts";
 import { parseBytes } from "../lib/sizes.ts";
 import { AloftError } from "./errors.ts";
-import { functionLimits } from "./limits.ts";
+import { functionLimits, limits } from "./limits.ts";
 import type { Range } from "./limits.ts";
 import { isAppName, isDomainName, isFunctionName, isPackageName, isReservedVariable, isVariableName } from "./names.ts";
+import { networkHostFault } from "./network.ts";
 import { parseRoute } from "./route.ts";
 
 const MiB = 1024 * 1024;
+const networkChoices = '"none", "internet" or a list of hosts';
 const twoMemories = "has both memory and memoryMiB; one is allowed";
 
 const limitEntries = {
@@ -120,6 +122,15 @@ export const appConfigSchema = v.pipe(
         v.description("Host names that the app answers to."),
       ),
     ),
+    network: v.exactOptional(
+      v.pipe(
+        v.union([v.picklist(["none", "internet"]), networkHosts()], expected(networkChoices)),
+        v.description(
+          'What functions may reach: "none", "internet" (all public addresses, unless told), or a list of hosts such as ' +
+            '"api.example.com", "*.example.com:443" or "10.1.0.0/16:5432".',
+        ),
+      ),
+    ),
     variables: v.exactOptional(
       v.pipe(
         listOf(
@@ -195,6 +206,21 @@ function unknownKey(key: string, keys: readonly string[]): string {
 
 function hasOneMemory(limits: { readonly memory?: string; readonly memoryMiB?: number }): boolean {
   return limits.memory === undefined || limits.memoryMiB === undefined;
+}
+
+function networkHosts() {
+  const host = v.pipe(
+    v.string(expected("a host")),
+    v.check(
+      (text) => networkHostFault(text) === "",
+      (issue) => `${shortened(issue.received)} ${networkHostFault(issue.input)}`,
+    ),
+  );
+  const most = limits.networkHosts;
+  return v.pipe(
+    v.array(host, expected(networkChoices)),
+    v.maxLength(most, (issue) => `${issue.input.length} hosts are not allowed; allowed are ${most}`),
+  );
 }
 
 function listOf<Item extends v.GenericSchema<string>>(what: string, item: Item) {

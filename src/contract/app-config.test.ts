@@ -29,6 +29,7 @@ test("every key is read and brought to the platform's units", () => {
     "entry": "./src/main.ts",
     "domains": ["shop.example.com", "shop.example.com"],
     "variables": ["STRIPE_KEY"],
+    "network": ["api.example.com", "*.example.org:443", "10.1.0.0/16", "api.example.com"],
     "external": ["sharp", "@img/colour"],
     "files": ["data", "models/*.bin"],
     "defaults": { "timeout": "1.5s", "keepAlive": "0s" },
@@ -46,6 +47,7 @@ test("every key is read and brought to the platform's units", () => {
     runtime: null,
     program: null,
     domains: ["shop.example.com"],
+    network: ["api.example.com", "*.example.org:443", "10.1.0.0/16"],
     requiredVariables: ["STRIPE_KEY"],
     external: ["sharp", "@img/colour"],
     files: ["data", "models/*.bin"],
@@ -72,12 +74,20 @@ test("a problem says where it is, the value, and what is allowed", () => {
     [`[]`, `aloft.json:1:1 a list is not allowed; allowed is an object`],
     [
       `7`,
-      `aloft.json:1:1 7 is not allowed; allowed is an object with $schema, name, entry, runtime, handler, command, ready, domains, variables, external, files, defaults and functions`,
+      `aloft.json:1:1 7 is not allowed; allowed is an object with $schema, name, entry, runtime, handler, command, ready, domains, network, variables, external, files, defaults and functions`,
+    ],
+    [
+      `{"network": "all"}`,
+      `aloft.json:1:13 network: "all" is not allowed; allowed is "none", "internet" or a list of hosts`,
+    ],
+    [
+      `{"network": ["a.example", "127.0.0.1"]}`,
+      `aloft.json:1:27 network[1]: "127.0.0.1" is an address that no function may reach`,
     ],
     [`{"nmae": "x"}`, `aloft.json:1:2 nmae: unknown key; did you mean "name"?`],
     [
       `{"colour": "x"}`,
-      `aloft.json:1:2 colour: unknown key; allowed: $schema, name, entry, runtime, handler, command, ready, domains, variables, external, files, defaults and functions`,
+      `aloft.json:1:2 colour: unknown key; allowed: $schema, name, entry, runtime, handler, command, ready, domains, network, variables, external, files, defaults and functions`,
     ],
     [
       `{"name": 5}`,

@@ -13,6 +13,7 @@ import type { FunctionLimits, Runtime, Trigger } from "./deployment.ts";
 import { emptyAppConfig } from "./empty-app-config.ts";
 import { AloftError } from "./errors.ts";
 import { limits } from "./limits.ts";
+import type { NetworkPolicy } from "./network.ts";
 import { parseRoute } from "./route.ts";
 
 export interface AppConfig {
@@ -25,6 +26,8 @@ export interface AppConfig {
   /** The app as one function: its handler or command. null: `aloft.json` has none at its top. */
   readonly program: ProgramConfig | null;
   readonly domains: readonly string[];
+  /** What the app's functions may reach. */
+  readonly network: NetworkPolicy;
   /** Names of variables that must be set. */
   readonly requiredVariables: readonly string[];
   /** Names of packages that are carried as files. */
@@ -109,6 +112,10 @@ function normalise(json: AppConfigJson): AppConfig {
     // The runtime alone is that of the functions.
     program: programFrom({ ...json, runtime: undefined }),
     domains: [...new Set(json.domains)],
+    network:
+      json.network === undefined || typeof json.network === "string"
+        ? (json.network ?? "internet")
+        : [...new Set(json.network)],
     requiredVariables: [...new Set(json.variables)],
     external: [...new Set(json.external)],
     files: [...new Set(json.files)],

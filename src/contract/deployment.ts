@@ -2,6 +2,7 @@
  * A deployment: an immutable, content-addressed build of an app. Its id is the hash of its files, its `aloft.json` and
  * the runtime version, so that the same content is the same deployment.
  */
+import type { NetworkPolicy } from "./network.ts";
 
 /** What runs a function's code. */
 export type Runtime =
@@ -99,6 +100,8 @@ export interface Manifest {
   readonly groups: readonly GroupSpec[];
   /** Host names the app claims (`aloft.json` `domains`). */
   readonly domains: readonly string[];
+  /** What its functions may reach (`aloft.json` `network`). */
+  readonly network: NetworkPolicy;
   /** Names of variables that must be set before the deployment can go live. */
   readonly requiredVariables: readonly string[];
 }

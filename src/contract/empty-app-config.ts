@@ -7,6 +7,7 @@ export const emptyAppConfig: AppConfig = {
   runtime: null,
   program: null,
   domains: [],
+  network: "internet",
   requiredVariables: [],
   external: [],
   files: [],

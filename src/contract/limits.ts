@@ -45,6 +45,7 @@ export const limits = {
   deploymentFiles: 50_000, // a large node_modules with native addons has a few thousand
   deploymentsKept: 10, // of an app, beside what an alias names and what runs
   configBytes: 256 * KiB, // aloft.json
+  networkHosts: 100, // that an app lists: each is a rule every packet passes
   variables: 1000,
   variableBytes: 64 * KiB, // a certificate chain fits
   variablesBytes: 512 * KiB, // all variables of an app and alias together

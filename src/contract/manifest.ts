@@ -80,6 +80,7 @@ export function buildManifest(input: ManifestInput): Manifest {
     functions,
     groups: groupsOf(functions),
     domains: config.domains,
+    network: config.network,
     requiredVariables: config.requiredVariables,
   };
 }

@@ -1,6 +1,7 @@
 /** The port of the drivers in `sandbox/`: start a program behind a wall and talk to it over one socket. */
 import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
+import type { NetworkPolicy } from "./network.ts";
 
 export interface SandboxSpec {
   /** Unique on this node; shows in folder and cgroup names. */
@@ -17,8 +18,13 @@ export interface SandboxSpec {
   /** The whole environment of the program: nothing of the server's own is added. */
   readonly env: Readonly<Record<string, string>>;
   readonly memoryMiB: number;
-  /** Whether the program may reach the network; the `process` driver cannot take it away and says so. */
+  /**
+   * Whether it may be given a way to the network later (`setNetwork`); until then, and without, it reaches its own loopback
+   * only. The `process` driver cannot take the network away, and `keepsNetwork` says so.
+   */
   readonly network: boolean;
+  /** The id of a program that runs here: both have one network, its loopback and its policy. `network` has no meaning then. */
+  readonly sharesNetworkOf?: string;
   /** What it has until `setPriority` is called; `normal` unless told. */
   readonly priority?: "background" | "normal";
 }
@@ -55,6 +61,11 @@ export interface SandboxProcess {
    */
   place(root: string): string | Promise<string>;
   /**
+   * What it may reach from now on. At once, but for a list of hosts that this server has not used before. Without effect on
+   * a program that was started without `network`.
+   */
+  setNetwork(policy: NetworkPolicy): void | Promise<void>;
+  /**
    * `background`: runs on processor time that nobody else wants, until it is `normal` again. Without effect where the host
    * does not let that be taken back.
    */
@@ -65,6 +76,8 @@ export interface SandboxProcess {
 
 export interface Sandbox {
   readonly kind: "process" | "oci";
+  /** Whether programs reach what `setNetwork` says and nothing else. */
+  readonly keepsNetwork: boolean;
   /** Throws SANDBOX_START_FAILED. */
   start(spec: SandboxSpec): SandboxProcess;
   /** Kills what is left and removes every folder. */

@@ -13,6 +13,7 @@ function deployment(app: string, alias: string, id: string, domains: string[] = 
     functions: [],
     groups: [],
     domains,
+    network: "internet",
     requiredVariables: [],
   } as const;
   return { app, alias, deploymentId: id, root: "/", manifest: { ...manifest, domains }, variables: {}, revision: id };

@@ -1,6 +1,8 @@
 /** Kinds of values that people write in settings: what each accepts, in words and in code. */
+import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { formatDuration, parseDurationMs } from "./durations.ts";
+import { type AddressRange, parseRange } from "./ipv4.ts";
 import { parseBytes } from "./sizes.ts";
 
 /** What a value is read against: relative paths start at `folder`, shares are of `memoryBytes`. */
@@ -43,6 +45,32 @@ export const idRange: ValueKind<{ readonly first: number; readonly count: number
     return first + count < 0xffff_ffff ? { first, count } : undefined;
   },
 };
+
+/** IPv4 addresses that have so many leading bits in common. */
+export function addressRange(bits: number): ValueKind<AddressRange> {
+  return {
+    allowed: `a range of IPv4 addresses that ends in /${bits}`,
+    placeholder: "RANGE",
+    parse: (text) => {
+      const range = parseRange(text);
+      return range?.bits === bits ? range : undefined;
+    },
+  };
+}
+
+/** `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`. */
+export function addressAndPort(port: number): ValueKind<{ readonly address: string; readonly port: number }> {
+  return {
+    allowed: "an IP address, with a port or without",
+    placeholder: "ADDRESS[:PORT]",
+    parse: (text) => {
+      if (isIP(text) !== 0) return { address: text, port };
+      const [, address = "", portText] = /^\[?([^\]]*)\]?:(\d{1,5})$/.exec(text) ?? [];
+      const given = within(Number(portText), 1, 65_535);
+      return given === undefined || isIP(address) === 0 ? undefined : { address, port: given };
+    },
+  };
+}
 
 /** Bytes. */
 export function size(min: string, max: string): ValueKind<number> {

@@ -22,6 +22,7 @@ function failsWith(code: string, says: RegExp): (error: AloftError) => boolean {
 test("describing imports the code with placeholders for its variables, and its process ends with that", async (t) => {
   const { it, described, guest } = await describing(t);
   assert.deepEqual(guest.assigned?.variables, { KEY: "aloft-placeholder" });
+  assert.equal(guest.network, "none");
   guest.ready({ functions: [{ name: "hello", style: "fn", triggers: [], limits: { concurrency: 3 } }] });
   assert.deepEqual(await described, [{ name: "hello", style: "fn", triggers: [], limits: { concurrency: 3 } }]);
   await until(() => guest.hasEnded);

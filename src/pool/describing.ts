@@ -48,7 +48,7 @@ export class Describing implements InstanceOwner {
   async run(instance: Instance, nowMs: number): Promise<readonly DescribedFunction[]> {
     this.#instance = instance;
     this.#untilMs = nowMs + limits.describeMs;
-    if (instance.state === "zygote") instance.assign(this.#assign);
+    if (instance.state === "zygote") instance.assign(this.#assign, "none");
     try {
       return await this.#promise;
     } finally {
@@ -67,7 +67,7 @@ export class Describing implements InstanceOwner {
   }
 
   instanceHello(instance: Instance): void {
-    instance.assign(this.#assign);
+    instance.assign(this.#assign, "none");
   }
 
   instanceReady(_instance: Instance, description: unknown): void {
@@ -111,7 +111,7 @@ export class Describing implements InstanceOwner {
     const hint =
       error.code === "FUNCTION_OUT_OF_MEMORY"
         ? `importing the code must not need more than ${limits.describeMemoryMiB} MiB`
-        : "variables hold placeholders and the network may be absent while code is imported: use them inside handlers";
+        : "variables hold placeholders and there is no network while code is imported: use them inside handlers";
     this.#reject(
       new AloftError("DESCRIBE_FAILED", error.message, { hint, detail: { ...error.detail, ...this.#outputDetail() } }),
     );

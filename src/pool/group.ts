@@ -10,7 +10,7 @@ import type { Exchange } from "../contract/exchange.ts";
 import type { GroupSpec, LiveDeployment } from "../contract/deployment.ts";
 import type { GroupStatus } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
-import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
+import type { Assign, CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { createScalerState, decideScale, type ScalePolicy, type ScalerState, wantsInstanceNow } from "./autoscaler.ts";
 import { crashBackoffMs } from "./crash-backoff.ts";
 import type { EndReason } from "./end-error.ts";
@@ -25,6 +25,8 @@ export interface GroupHost {
   readonly waitForInstanceMs: number;
   readonly cores: number;
   spareCores(): number;
+  /** Whether instances reach what they may and nothing else. */
+  readonly keepsNetwork: boolean;
   /** A process for the group, made its own; null when the memory budget has no room. Throws SANDBOX_START_FAILED. */
   newInstance(group: Group): Instance | null;
   /** The group has something to be looked after. */
@@ -57,6 +59,7 @@ export class Group implements InstanceOwner {
   #failures = 0;
   #retryAtMs = 0;
   #lastError: AloftError | null = null;
+  #hasWarned = false;
 
   constructor(live: LiveDeployment, spec: GroupSpec, host: GroupHost) {
     this.live = live;
@@ -284,7 +287,7 @@ export class Group implements InstanceOwner {
   #assign(instance: Instance): void {
     const { app, alias, deploymentId, root, manifest, variables } = this.live;
     const { program } = this.spec;
-    instance.assign({
+    const assign: Assign = {
       mode: "serve",
       app,
       alias,
@@ -296,7 +299,16 @@ export class Group implements InstanceOwner {
       lambda: manifest.functions.find((one) => one.group === this.spec.name && one.style === "lambda")?.name ?? null,
       variables,
       memoryMiB: this.spec.limits.memoryMiB,
-    });
+    };
+    if (manifest.network !== "internet" && !this.#host.keepsNetwork && !this.#hasWarned) this.#warnOfNetwork();
+    instance.assign(assign, manifest.network);
+  }
+
+  #warnOfNetwork(): void {
+    this.#hasWarned = true;
+    const message =
+      "aloft.json network is not kept to: the process sandbox cannot take the network away (docs/sandbox.md)";
+    this.#host.logged(this, { exchange: null, atMs: Date.now(), level: "warn", stream: "platform", message });
   }
 
   // --- what instances say

@@ -13,6 +13,7 @@
 import { AloftError } from "../contract/errors.ts";
 import type { Exchange, ExchangeLink } from "../contract/exchange.ts";
 import { limits } from "../contract/limits.ts";
+import type { NetworkPolicy } from "../contract/network.ts";
 import type { SandboxExit, SandboxProcess } from "../contract/sandbox.ts";
 import { CancelReason, Flag, FrameType, protocolVersion, streamWindowBytes } from "../wire/frames.ts";
 import {
@@ -144,13 +145,15 @@ export class Instance implements ExchangeLink {
     this.#sandbox.setPriority(priority);
   }
 
-  assign(assign: Assign): void {
+  /** What it may reach holds before it learns what it is to run. */
+  assign(assign: Assign, network: NetworkPolicy): void {
     this.state = "assigned";
     this.assignedAtMs = this.#now();
     try {
+      const opened = this.#sandbox.setNetwork(network);
       const placed = this.#sandbox.place(assign.root);
-      if (typeof placed === "string") this.#sendAssign(assign, placed);
-      else placed.then((root) => this.#sendAssign(assign, root), this.#placeFailed);
+      if (opened === undefined && typeof placed === "string") this.#sendAssign(assign, placed);
+      else Promise.all([placed, opened]).then(([root]) => this.#sendAssign(assign, root), this.#placeFailed);
     } catch (error) {
       this.#placeFailed(error);
     }
@@ -164,7 +167,7 @@ export class Instance implements ExchangeLink {
   }
 
   readonly #placeFailed = (error: unknown): void => {
-    const message = `the deployment's files could not be given to the sandbox: ${(error as Error).message}`;
+    const message = `the sandbox could not be given the deployment: ${(error as Error).message}`;
     this.#cause = new AloftError("SANDBOX_START_FAILED", message, { cause: error });
     this.kill("start");
   };

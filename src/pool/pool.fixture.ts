@@ -194,6 +194,7 @@ export function liveOf(over: Partial<FunctionLimits> = {}, app = "app", revision
       functions: [{ name: "f", style: "fetch", triggers: [], limits, group: "http" }],
       groups: [{ name: "http", limits }],
       domains: [],
+      network: "internet",
       requiredVariables: [],
     },
     variables: {},

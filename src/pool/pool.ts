@@ -237,6 +237,10 @@ export class Pool implements GroupHost {
     return this.#options.waitForInstanceMs;
   }
 
+  get keepsNetwork(): boolean {
+    return this.#options.sandbox.keepsNetwork;
+  }
+
   spareCores(): number {
     return this.#spareCores;
   }

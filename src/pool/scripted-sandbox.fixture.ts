@@ -4,11 +4,13 @@
  *
  * Unless told otherwise a guest says hello, imports what it is given and answers pings by itself.
  */
+import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
+import type { NetworkPolicy } from "../contract/network.ts";
 import type { Sandbox, SandboxExit, SandboxProcess, SandboxSpec } from "../contract/sandbox.ts";
 import { Flag, FrameType, protocolVersion } from "../wire/frames.ts";
 import {
@@ -57,6 +59,7 @@ export class ScriptedSandbox implements Sandbox {
   /** In the order of their starts. */
   readonly guests: ScriptedGuest[] = [];
   /** Thrown by the next starts. */
+  keepsNetwork = true;
   startError: Error | null = null;
   readonly #folder = mkdtempSync(join(tmpdir(), "aloft-scripted-"));
   readonly #path = join(this.#folder, "socket");
@@ -143,6 +146,15 @@ export class ScriptedGuest implements SandboxProcess {
 
   place(root: string): string {
     return root;
+  }
+
+  /** The last one it was given. */
+  network: NetworkPolicy | null = null;
+
+  setNetwork(policy: NetworkPolicy): void {
+    // What it may reach is settled before it learns what it is to run.
+    assert.equal(this.assigned, null);
+    this.network = policy;
   }
 
   setPriority(priority: "background" | "normal"): void {

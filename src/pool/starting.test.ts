@@ -163,3 +163,18 @@ test("code that sets what Node reads at its start gets a process of its own", as
   assert.notEqual(own, it.guests[0]);
   assert.equal(own?.spec.env["NODE_OPTIONS"], "--no-warnings");
 });
+
+test("what an instance may reach is settled before it learns its deployment; where that cannot be kept to the app is told", async (t) => {
+  for (const keeps of [true, false]) {
+    const it = await TestPool.open(t);
+    it.sandbox.keepsNetwork = keeps;
+    const live = liveOf();
+    const network = ["api.example.com"];
+    const group = it.pool.group({ ...live, manifest: { ...live.manifest, network } }, "http");
+    it.submit(group);
+    await until(() => it.guests[0]?.assigned?.mode === "serve");
+    assert.deepEqual(it.guest.network, network);
+    const told = it.logs.filter(({ message }) => message.includes("network is not kept to"));
+    assert.equal(told.length, keeps ? 0 : 1);
+  }
+});

@@ -4,6 +4,7 @@ import type { TestContext } from "node:test";
 import { AloftError } from "../contract/errors.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { FrameType } from "../wire/frames.ts";
+import type { Assign } from "../wire/messages.ts";
 import type { Instance, InstanceOwner } from "./instance.ts";
 import { turns, until } from "./pool.fixture.ts";
 import { type ScriptedGuest, ScriptedSandbox } from "./scripted-sandbox.fixture.ts";
@@ -19,7 +20,7 @@ class Taker implements InstanceOwner {
   }
   assign(instance: Instance): void {
     const functions = [{ name: "f", timeoutMs: 1000 }];
-    instance.assign({
+    const assign: Assign = {
       mode: "serve",
       app: "app",
       alias: "production",
@@ -30,7 +31,8 @@ class Taker implements InstanceOwner {
       lambda: null,
       variables: {},
       memoryMiB: instance.memoryMiB,
-    });
+    };
+    instance.assign(assign, "internet");
   }
   instanceReady(): void {}
   instanceFreed(): void {}

@@ -17,7 +17,7 @@ let found: Promise<FoundRuntime> | null = null;
 export async function openForTest(kind: "process" | "oci", folder: string): Promise<Sandbox> {
   if (kind === "process") return openProcessSandbox({ folder });
   found ??= find();
-  return openOciSandbox({ ...(await found), folder, ids, clock: systemClock });
+  return openOciSandbox({ ...(await found), folder, ids, clock: systemClock, network: null });
 }
 
 /** null where oci works, else why it does not: for skipping with a reason. */
@@ -32,7 +32,7 @@ export async function ociMissing(): Promise<string | null> {
 async function find(): Promise<FoundRuntime> {
   const folder = mkdtempSync(join(tmpdir(), "aloft-probe-"));
   try {
-    return await findRuntime({ folder, ids, clock: systemClock });
+    return await findRuntime({ folder, ids, clock: systemClock, network: null });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

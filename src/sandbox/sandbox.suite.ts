@@ -162,6 +162,20 @@ export function sandboxSuite({ kind, open }: SuiteOptions): void {
       assert.notEqual(one.id, other.id);
     });
 
+    test("a program that shares another's network speaks to it over the loopback", async (t) => {
+      const code = `const server = net.createServer((s) => s.end("hello")).listen(0, "127.0.0.1", () => fs.writeSync(3, String(server.address().port)));`;
+      const one = start(t, code, { network: true });
+      const [port] = (await once(one.socket, "data")) as [Buffer];
+      const asking = `net.connect(${port.toString()}, "127.0.0.1").on("data", (d) => say(String(d))).on("error", (e) => say(e.code));`;
+      assert.equal(await text(start(t, asking, { sharesNetworkOf: one.id }).socket), `"hello"`);
+      if (kind === "oci") assert.equal(await text(start(t, asking, { network: true }).socket), `"ECONNREFUSED"`);
+    });
+
+    test("a program whose network is to be shared has to run", (t) => {
+      if (kind === "process") return;
+      assert.throws(() => start(t, "", { sharesNetworkOf: "nobody" }), { code: "SANDBOX_START_FAILED" });
+    });
+
     test("what a killed server left is ended and removed by the next one", async () => {
       const mark = `aloft-mark-${process.pid}-${(ids += 1)}`;
       const left = join(base, "left");

@@ -259,7 +259,8 @@ describe("against a server", { concurrency: false }, () => {
 
   test("a port that is taken is said", async () => {
     const { port } = new URL(ready.http);
-    const other = new Command(["serve", "--port", port, "--admin-port", "0", "--data", join(root, "other")], root, {});
+    const flags = ["--port", port, "--admin-port", "0", "--data", join(root, "other"), "--sandbox", "process"];
+    const other = new Command(["serve", ...flags], root, {});
     assert.equal(await other.exited, 1);
     assert.match(other.err, /error PORT_IN_USE: /);
   });

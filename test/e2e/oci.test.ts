@@ -1,13 +1,12 @@
-/** The whole platform with the `oci` sandbox: what of it differs from processes, and what a server says without it. */
+/** The whole platform with the `oci` sandbox: what of it differs from processes. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { ociMissing } from "../../src/sandbox/open-for-test.fixture.ts";
 import { runFolderOf } from "../../src/sandbox/oci/oci-sandbox.ts";
-import { serve } from "../kit/aloft-process.ts";
 import { lastFirst } from "../kit/scope.ts";
-import { startTestServer, temporaryFolder } from "../kit/server.ts";
+import { startTestServer } from "../kit/server.ts";
 
 const missing = await ociMissing();
 if (missing !== null) console.log(`skipped: ${missing}`);
@@ -52,13 +51,4 @@ suite("functions in containers", { skip: missing ?? false }, () => {
     assert.deepEqual(readdirSync(containers), []);
     assert.equal(existsSync(runFolderOf(containers)), false);
   });
-});
-
-test("without a way to the network the oci sandbox has to be asked for twice", async (t) => {
-  const dataDir = await temporaryFolder(t);
-  const refused = await serve(dataDir, "--sandbox", "oci");
-  assert.ok("code" in refused);
-  assert.equal(refused.code, 1);
-  assert.match(refused.out + refused.err, /SANDBOX_UNAVAILABLE/);
-  assert.match(refused.out + refused.err, /--sandbox-network none/);
 });

@@ -3,7 +3,7 @@
  * guest that looks at its own walls (`probe-guest.ts`). One that leaves out any part is not `oci`.
  */
 import { once } from "node:events";
-import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { AloftError } from "../../contract/errors.ts";
 import { limits } from "../../contract/limits.ts";
@@ -12,6 +12,8 @@ import type { Clock } from "../../lib/clock.ts";
 import { Cgroup, type CgroupPlace, findCgroupPlace } from "./cgroups.ts";
 import type { HostIdRange } from "./host-ids.ts";
 import { groupNameOf, openOciSandbox } from "./oci-sandbox.ts";
+import type { InstanceNetwork, Network } from "./network/network.ts";
+import { findProgram } from "./network/programs.ts";
 import { insideId, seenHostName } from "./oci-spec.ts";
 import { seccompArchitectures } from "./seccomp.ts";
 
@@ -20,6 +22,8 @@ export interface FindRuntimeOptions {
   readonly folder: string;
   readonly ids: HostIdRange;
   readonly clock: Clock;
+  /** Tried as well; null: instances have none. */
+  readonly network: Network | null;
 }
 
 export interface FoundRuntime {
@@ -29,7 +33,6 @@ export interface FoundRuntime {
 }
 
 const names = ["runc", "crun", "runsc"] as const;
-const programFolders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"] as const;
 const probeMiB = 96;
 const probeMs = 20_000;
 const MiB = 1024 * 1024;
@@ -38,17 +41,21 @@ const MiB = 1024 * 1024;
 export async function findRuntime(options: FindRuntimeOptions): Promise<FoundRuntime> {
   assertHost();
   const cgroups = cgroupPlace();
-  const installed = names.map(findProgram).filter((path) => path !== null);
+  const installed = names.map((name) => findProgram(name)).filter((path) => path !== null);
   if (installed.length === 0) {
     throw unavailable(
       `none of ${names.join(", ")} is installed`,
       "install one, for example with `apt-get install runc`",
     );
   }
+  await options.network?.startTrial();
   const failures: string[] = [];
   for (const runtime of installed) {
     const problem = await probe(runtime, cgroups, options);
-    if (problem === null) return { runtime, cgroups };
+    if (problem === null) {
+      await options.network?.endTrial();
+      return { runtime, cgroups };
+    }
     failures.push(`${runtime}: ${problem}`);
   }
   const others = names.filter((name) => !installed.some((path) => path.endsWith(`/${name}`)));
@@ -82,18 +89,6 @@ function unavailable(what: string, advice: string): AloftError {
   return new AloftError("SANDBOX_UNAVAILABLE", `the oci sandbox does not work on this host: ${what}`, { hint });
 }
 
-function findProgram(name: string): string | null {
-  for (const folder of programFolders) {
-    try {
-      accessSync(join(folder, name), constants.X_OK);
-      return join(folder, name);
-    } catch {
-      // Not here.
-    }
-  }
-  return null;
-}
-
 /** null when everything holds, else what does not. */
 async function probe(runtime: string, cgroups: CgroupPlace, options: FindRuntimeOptions): Promise<string | null> {
   const folder = join(options.folder, "probe");
@@ -102,8 +97,9 @@ async function probe(runtime: string, cgroups: CgroupPlace, options: FindRuntime
   try {
     mkdirSync(task, { recursive: true });
     writeFileSync(join(task, "file"), "placed");
-    sandbox = openOciSandbox({ ...options, runtime, cgroups, folder });
-    return await walk(sandbox, folder, cgroups, task);
+    const network = options.network === null ? null : tryingOut(options.network);
+    sandbox = openOciSandbox({ ...options, runtime, cgroups, folder, network });
+    return await walk(sandbox, folder, cgroups, task, network?.trialAddress ?? null);
   } catch (error) {
     return (error as Error).message;
   } finally {
@@ -113,7 +109,30 @@ async function probe(runtime: string, cgroups: CgroupPlace, options: FindRuntime
   }
 }
 
-async function walk(sandbox: Sandbox, folder: string, cgroups: CgroupPlace, task: string): Promise<string | null> {
+/** The same network, in which every policy stands for what only the trial reaches. */
+function tryingOut(network: Network): Network {
+  const take = (): InstanceNetwork => {
+    const one = network.take();
+    const { path, making } = one;
+    return {
+      path,
+      making,
+      setPolicy: () => one.setTrial(),
+      setTrial: () => {},
+      hold: () => {},
+      letGo: () => one.letGo(),
+    };
+  };
+  return { ...network, take };
+}
+
+async function walk(
+  sandbox: Sandbox,
+  folder: string,
+  cgroups: CgroupPlace,
+  task: string,
+  trialAddress: string | null,
+): Promise<string | null> {
   const guest = join(import.meta.dirname, `probe-guest${extname(import.meta.filename)}`);
   const tmpBytes = (probeMiB * MiB) / 2;
   const expected = { id: insideId, tmpBytes, openFiles: limits.openFilesPerInstance, hostname: seenHostName };
@@ -123,7 +142,7 @@ async function walk(sandbox: Sandbox, folder: string, cgroups: CgroupPlace, task
     files: [process.execPath, guest],
     env: {},
     memoryMiB: probeMiB,
-    network: false,
+    network: true,
   });
   const timer = setTimeout(() => started.kill(), probeMs);
   const said = listen(started);
@@ -139,9 +158,16 @@ async function walk(sandbox: Sandbox, folder: string, cgroups: CgroupPlace, task
     if (missing.length > 0) return `a container has not ${missing.join(", ")}`;
     const outside = lookFromOutside(new Cgroup(cgroups, groupNameOf(folder, "probe")), started);
     if (outside !== null) return outside;
-    started.socket.write(`${join(await started.place(task), "file")}\n`);
-    if ((await said()) !== "placed") return "a container does not see files that are given to it while it runs";
-    started.socket.write("go\n");
+    const ask = async (line: string): Promise<unknown> => {
+      started.socket.write(`${line}\n`);
+      return await said();
+    };
+    const file = join(await started.place(task), "file");
+    if ((await ask(`read ${file}`)) !== "placed")
+      return "a container does not see files that are given to it while it runs";
+    const network = trialAddress === null ? null : await tryNetwork(started, ask, trialAddress);
+    if (network !== null) return network;
+    started.socket.write("fill\n");
     const exit = await started.exited;
     return exit.oomKilled ? null : "a container that uses more than its memory is not ended";
   } finally {
@@ -149,6 +175,24 @@ async function walk(sandbox: Sandbox, folder: string, cgroups: CgroupPlace, task
     started.kill();
     await started.exited;
   }
+}
+
+/** There and back through the whole host, whose own firewall may think otherwise of it. */
+async function tryNetwork(
+  started: SandboxProcess,
+  ask: (line: string) => Promise<unknown>,
+  address: string,
+): Promise<string | null> {
+  const sealed = await ask(`connect ${address}`);
+  if (sealed !== "EHOSTUNREACH") return `a container that may reach nothing is told "${String(sealed)}" when it tries`;
+  await started.setNetwork("internet");
+  const reached = await ask(`connect ${address}`);
+  if (reached !== "ECONNREFUSED") {
+    return `what a container sends to the network, or the answer, is lost on this host (${String(reached)}): its firewall must forward from and to the interfaces aloft*`;
+  }
+  const resolved = await ask("resolve aloft.invalid");
+  if (resolved === "ENOTFOUND") return null;
+  return `a container does not reach its resolver on this host (${String(resolved)}): the firewall must let the interfaces aloft* in`;
 }
 
 function lookFromOutside(group: Cgroup, started: SandboxProcess): string | null {

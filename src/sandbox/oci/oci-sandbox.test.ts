@@ -43,7 +43,7 @@ suite("what only the oci sandbox does", { skip: missing ?? false }, () => {
   });
 
   test("files in /tmp count as memory, and there is an end to them", async (t) => {
-    const code = `try { for (let n = 0; ; n += 1) fs.writeFileSync("/tmp/" + n, Buffer.alloc(4 << 20)); } catch (e) { say([e.code, fs.readdirSync("/tmp").length]) }`;
+    const code = `const block = Buffer.alloc(4 << 20); try { for (let n = 0; ; n += 1) fs.writeFileSync("/tmp/" + n, block); } catch (e) { say([e.code, fs.readdirSync("/tmp").length]) }`;
     const started = await run(t, code, { memoryMiB: 128 });
     assert.deepEqual(JSON.parse(await text(started.socket)), ["ENOSPC", 17]);
   });

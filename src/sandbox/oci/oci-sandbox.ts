@@ -22,10 +22,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { AloftError } from "../../contract/errors.ts";
 import { limits } from "../../contract/limits.ts";
 import type { Sandbox, SandboxExit, SandboxProcess, SandboxSpec } from "../../contract/sandbox.ts";
+import type { NetworkPolicy } from "../../contract/network.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { Cgroup, type CgroupPlace } from "./cgroups.ts";
 import { type HostIdRange, HostIdPool } from "./host-ids.ts";
 import { endLeftovers, noteCgroups } from "./leftovers.ts";
+import type { InstanceNetwork, Network } from "./network/network.ts";
 import { LinkedTrees } from "./linked-tree.ts";
 import { type HostIds, ociSpec } from "./oci-spec.ts";
 import { RootFolder, taskFolder } from "./root-folder.ts";
@@ -38,6 +40,8 @@ export interface OciSandboxOptions {
   readonly ids: HostIdRange;
   readonly cgroups: CgroupPlace;
   readonly clock: Clock;
+  /** null: instances have nothing but their own loopback. It stays open when the driver is closed. */
+  readonly network: Network | null;
 }
 
 const MiB = 1024 * 1024;
@@ -58,21 +62,28 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
   endLeftovers(runFolder, options.folder);
   makeWalkable(runFolder);
   mkdirSync(stateFolder, { mode: 0o700 });
-  const root = new RootFolder(join(runFolder, "root"));
+  const root = new RootFolder(join(runFolder, "root"), options.network?.gateway ?? null);
   const parents = [...new Set(Object.values(options.cgroups.parents))];
   noteCgroups(runFolder, { parents, prefix: groupNameOf(options.folder, "") });
   const ids = new HostIdPool(options.ids, options.clock);
   const trees = new LinkedTrees();
-  const running = new Set<SandboxProcess>();
+  const running = new Map<string, OciProcess>();
 
   function start(spec: SandboxSpec): SandboxProcess {
     const taken = ids.take();
     const name = groupNameOf(options.folder, spec.id);
     const folder = join(options.folder, spec.id);
+    let network: InstanceNetwork | null = null;
     try {
+      const sharedWith = spec.sharesNetworkOf === undefined ? null : sharedNetwork(spec.sharesNetworkOf);
+      if (sharedWith !== null) network = sharedWith.network;
+      else if (spec.network) network = options.network?.take() ?? null;
+      const networkPath = sharedWith?.path ?? network?.path ?? null;
       mkdirSync(join(folder, "task"), { recursive: true });
-      writeFileSync(join(folder, "config.json"), JSON.stringify(configOf(spec, name, folder, taken)), { mode: 0o600 });
-      const child = spawnRuntime(options.runtime, stateFolder, folder, name);
+      const config = configOf(spec, name, folder, taken, networkPath);
+      writeFileSync(join(folder, "config.json"), JSON.stringify(config), { mode: 0o600 });
+      const making = sharedWith === null ? (network?.making ?? "") : "";
+      const child = spawnRuntime({ runtime: options.runtime, stateFolder, bundle: folder, name, making });
       const isBackground = spec.priority === "background";
       if (isBackground && child.pid !== undefined) setPriority(child.pid, backgroundNice);
       const started = new OciProcess({
@@ -82,12 +93,17 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
         stateFolder: join(stateFolder, name),
         cgroup: new Cgroup(options.cgroups, name),
         trees,
-        onGone: () => ids.giveBack(taken),
+        network,
+        onGone: () => {
+          ids.giveBack(taken);
+          network?.letGo();
+        },
       });
-      running.add(started);
-      void started.exited.then(() => running.delete(started));
+      running.set(spec.id, started);
+      void started.exited.then(() => running.delete(spec.id));
       return started;
     } catch (error) {
+      network?.letGo();
       ids.giveBack(taken);
       rmSync(folder, { recursive: true, force: true });
       throw new AloftError("SANDBOX_START_FAILED", `the container could not be started: ${(error as Error).message}`, {
@@ -97,7 +113,22 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
     }
   }
 
-  function configOf(spec: SandboxSpec, name: string, folder: string, taken: HostIds): Record<string, unknown> {
+  /** Held for one more. Throws where there is nothing to share. */
+  function sharedNetwork(id: string): { readonly network: InstanceNetwork | null; readonly path: string } {
+    const other = running.get(id);
+    const path = other?.networkPath() ?? null;
+    if (other === undefined || path === null) throw new Error(`${id}, whose network it shares, does not run`);
+    other.network?.hold();
+    return { network: other.network, path };
+  }
+
+  function configOf(
+    spec: SandboxSpec,
+    name: string,
+    folder: string,
+    taken: HostIds,
+    networkPath: string | null,
+  ): Record<string, unknown> {
     const { argv, bound } = root.show(spec.files, spec.argv);
     return ociSpec({
       argv,
@@ -112,12 +143,12 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
       pidsMax: limits.processesPerInstance,
       tmpBytes: Math.floor(spec.memoryMiB * MiB * tmpPart),
       openFilesMax: limits.openFilesPerInstance,
-      networkPath: null,
+      networkPath,
     });
   }
 
   async function close(): Promise<void> {
-    const exits = [...running].map((one) => {
+    const exits = [...running.values()].map((one) => {
       one.kill();
       return one.exited;
     });
@@ -125,7 +156,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
     rmSync(runFolder, { recursive: true, force: true });
   }
 
-  return { kind: "oci", start, close };
+  return { kind: "oci", keepsNetwork: true, start, close };
 }
 
 const hashChars = 12;
@@ -146,10 +177,21 @@ export function groupNameOf(folder: string, id: string): string {
   return `aloft-${runFolderOf(folder).slice(-hashChars)}-${id}`;
 }
 
-function spawnRuntime(runtime: string, stateFolder: string, bundle: string, name: string): ChildProcess {
+interface RuntimeStart {
+  readonly runtime: string;
+  readonly stateFolder: string;
+  readonly bundle: string;
+  readonly name: string;
+  /** Shell commands that come first. */
+  readonly making: string;
+}
+
+function spawnRuntime({ runtime, stateFolder, bundle, name, making }: RuntimeStart): ChildProcess {
   // --keep: the group stays until its counters have been read. Descriptor 3 goes through to the program.
   const parameters = ["--root", stateFolder, "run", "--keep", "--preserve-fds", "1", "--bundle", bundle, name];
-  return spawn(runtime, parameters, {
+  const [program, ...rest] =
+    making === "" ? [runtime, ...parameters] : ["/bin/sh", "-c", `${making}exec "$@"`, "sh", runtime, ...parameters];
+  return spawn(program ?? runtime, rest, {
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
     stdio: ["ignore", "pipe", "pipe", "pipe"],
@@ -165,6 +207,7 @@ interface OciProcessParts {
   readonly stateFolder: string;
   readonly cgroup: Cgroup;
   readonly trees: LinkedTrees;
+  readonly network: InstanceNetwork | null;
   readonly onGone: () => void;
 }
 
@@ -192,6 +235,19 @@ class OciProcess implements SandboxProcess {
     this.exited = this.#watchEnd();
   }
 
+  get network(): InstanceNetwork | null {
+    return this.#parts.network;
+  }
+
+  /** Of its namespace; null when it has ended, or its program has not begun. */
+  networkPath(): string | null {
+    if (this.#hasEnded) return null;
+    const { network, cgroup } = this.#parts;
+    if (network !== null) return network.path;
+    const [pid] = cgroup.processes();
+    return pid === undefined ? null : `/proc/${pid}/ns/net`;
+  }
+
   /** The program has no descriptor 4. */
   readBegun(): null {
     return null;
@@ -204,6 +260,10 @@ class OciProcess implements SandboxProcess {
   place(root: string): string | Promise<string> {
     const linking = this.#parts.trees.link(root, join(this.folder, "task"));
     return linking === null ? taskFolder : linking.then(() => taskFolder);
+  }
+
+  setNetwork(policy: NetworkPolicy): void | Promise<void> {
+    return this.#hasEnded ? undefined : this.#parts.network?.setPolicy(policy);
   }
 
   /**

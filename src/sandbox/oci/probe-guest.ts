@@ -1,9 +1,12 @@
 /**
  * Runs inside a container that was started as instances are, looks at its own walls and says on descriptor 3 which are
- * missing: one JSON line with a list of sentences. Then it reads a deployment's file when it is told of one, and at last
- * takes more memory than it has. Stands alone: nothing but Node's own modules is there.
+ * missing: one JSON line with a list of sentences. Then it does what each line tells it: `read FILE`, `connect ADDRESS`,
+ * `resolve NAME`, and at last `fill`, which takes more memory than it has. Stands alone: nothing but Node's own modules is
+ * there.
  */
+import { resolve4 } from "node:dns/promises";
 import { readdirSync, readFileSync, readSync, statfsSync, writeFileSync, writeSync } from "node:fs";
+import { connect } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 
 interface Expected {
@@ -61,7 +64,7 @@ function lookAround(expected: Expected): void {
   expect(process.pid === 1, "a pid namespace");
   expect(hostname() === expected.hostname, "a host name of its own");
   expect(
-    Object.keys(networkInterfaces()).every((name) => name === "lo"),
+    Object.keys(networkInterfaces()).every((name) => name === "lo" || name === "eth0"),
     "a network of its own",
   );
   const groups = readFileSync("/proc/self/cgroup", "utf8").trim().split("\n");
@@ -104,16 +107,36 @@ function readLine(): string {
   }
 }
 
+/** How the attempt ended. */
+function connecting(address: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port: 9, timeout: 3000 });
+    const end = (how: string): void => {
+      socket.destroy();
+      resolve(how);
+    };
+    socket.once("connect", () => end("connected"));
+    socket.once("timeout", () => end("no answer"));
+    socket.once("error", (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+  });
+}
+
+async function answerTo(command: string, value: string): Promise<string> {
+  try {
+    if (command === "read") return readFileSync(value, "utf8");
+    if (command === "connect") return await connecting(value);
+    if (command === "resolve") return (await resolve4(value)).join(" ");
+    return `no command: ${command}`;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  }
+}
+
 lookAround(JSON.parse(process.argv[2] ?? "") as Expected);
 writeSync(channel, `${JSON.stringify(missing)}\n`);
-const file = readLine();
-let text = "";
-try {
-  text = readFileSync(file, "utf8");
-} catch (error) {
-  text = String(error);
+for (let line = readLine(); line !== "fill"; line = readLine()) {
+  const [command = "", value = ""] = line.split(" ");
+  writeSync(channel, `${JSON.stringify(await answerTo(command, value))}\n`);
 }
-writeSync(channel, `${JSON.stringify(text)}\n`);
-readLine();
 const held: Buffer[] = [];
 for (;;) held.push(Buffer.alloc(1024 * 1024, 1));

@@ -23,7 +23,6 @@ const etc: Readonly<Record<string, string>> = {
   group: "root:x:0:\nnogroup:x:65534:\n",
   hosts: "127.0.0.1 localhost\n::1 localhost\n127.0.0.1 aloft\n",
   "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
-  "resolv.conf": "",
 };
 
 export class RootFolder {
@@ -32,12 +31,14 @@ export class RootFolder {
   readonly #common: BoundFile[] = [];
   readonly #programs = new Map<string, { readonly target: string; readonly bound: readonly BoundFile[] }>();
 
-  constructor(path: string) {
+  /** `resolver`: the address that programs ask for names; null: there is none. */
+  constructor(path: string, resolver: string | null) {
     this.path = path;
     for (const folder of emptyFolders) this.#makeFolder(folder);
     // runc gives what it mounts the mode of its mount point, whatever the mount says.
     chmodSync(join(path, "tmp"), 0o1777);
     for (const [name, text] of Object.entries(etc)) this.#makeFile(`/etc/${name}`, text);
+    this.#makeFile("/etc/resolv.conf", resolver === null ? "" : `nameserver ${resolver}\n`);
     const certificates = certificateFiles.find((file) => existsSync(file));
     if (certificates !== undefined) this.#makeFile(certificateFiles[0], readFileSync(certificates));
     if (existsSync(zoneFolder)) {

@@ -71,7 +71,7 @@ export function openProcessSandbox(options: ProcessSandboxOptions): Sandbox {
     await Promise.all(exits);
   }
 
-  return { kind: "process", start, close };
+  return { kind: "process", keepsNetwork: false, start, close };
 }
 
 /**
@@ -130,6 +130,8 @@ function adopt(id: string, folder: string, child: ChildProcess, mark: BegunMark 
     exited,
     readBegun: () => mark?.read() ?? null,
     place: (root) => root,
+    // The network is the host's, and nothing here can take it away.
+    setNetwork: () => {},
     memoryBytes: () => (hasEnded ? null : residentBytesOf(pid)),
     setPriority: (priority) => {
       if (!hasEnded) setNice(pid, priority === "background" ? backgroundNice : 0);
