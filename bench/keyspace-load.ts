@@ -35,6 +35,13 @@ export const aloftLoads = {
   "read one key": { callers, work: readOne },
 } as const satisfies Record<string, { callers: number; work: (keyspace: Keyspace) => Work }>;
 
+/** One thread, one connection, the settings of Aloft's writer. */
+export const bareLoads = {
+  alone: { callers: 1 },
+  "groups of 64": { callers: 64 },
+  "read one key": { callers: 1 },
+} as const;
+
 export async function measureAloft(load: keyof typeof aloftLoads, seconds: number): Promise<Sample> {
   const folder = mkdtempSync(join(tmpdir(), "aloft-bench-"));
   const keyspace = await openSqliteKeyspace({ file: join(folder, "keyspace.db"), clock: systemClock });
@@ -54,8 +61,8 @@ export async function measureAloft(load: keyof typeof aloftLoads, seconds: numbe
   }
 }
 
-/** One thread, one connection, the settings of Aloft's writer; a commit or a read for each call. */
-export function measureBare(load: "alone" | "read one key", seconds: number): Sample {
+/** As many single commits in one transaction as there are callers; a read for each call. */
+export async function measureBare(load: keyof typeof bareLoads, seconds: number): Promise<Sample> {
   const folder = mkdtempSync(join(tmpdir(), "aloft-bench-"));
   const db = new DatabaseSync(join(folder, "bare.db"));
   try {
@@ -68,7 +75,13 @@ export function measureBare(load: "alone" | "read one key", seconds: number): Sa
     db.exec("BEGIN");
     for (const key of keys) set.run(key, 1, value);
     db.exec("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)");
-    const work = load === "alone" ? () => set.run(randomKey(), 1, value) : () => get.get(randomKey());
+    const { callers } = bareLoads[load];
+    const work = load === "read one key" ? () => get.get(randomKey()) : commitGroup;
+    function commitGroup(): void {
+      db.exec("BEGIN");
+      for (let caller = 0; caller < callers; caller++) set.run(randomKey(), 1, value);
+      db.exec("COMMIT");
+    }
     const timesUs: number[] = [];
     const beginMs = performance.now();
     let nowMs = beginMs;
@@ -78,7 +91,8 @@ export function measureBare(load: "alone" | "read one key", seconds: number): Sa
       timesUs.push((doneMs - nowMs) * 1000);
       nowMs = doneMs;
     }
-    return sampleOf(timesUs, nowMs - beginMs, Number.NaN);
+    const sample = sampleOf(timesUs, nowMs - beginMs, Number.NaN);
+    return { ...sample, perSecond: sample.perSecond * callers };
   } finally {
     db.close();
     rmSync(folder, { recursive: true });

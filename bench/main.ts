@@ -7,6 +7,7 @@ import { benchCold } from "./cold.ts";
 import { benchDensity } from "./density.ts";
 import { benchDeploy } from "./deploy.ts";
 import { benchFaults } from "./faults.ts";
+import { benchKeyspace } from "./keyspace.ts";
 import { describeMachine, refuseWhenSwapping } from "./lib/machine.ts";
 import { type Report, printReport } from "./lib/report.ts";
 import { loadTool } from "./lib/run-load.ts";
@@ -19,6 +20,7 @@ const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report
   density: benchDensity,
   deploy: benchDeploy,
   faults: benchFaults,
+  keyspace: benchKeyspace,
 };
 
 try {

@@ -1,11 +1,11 @@
 /**
  * The durable driver: rows of the keyspace, held in memory as well, so that they can be asked for in the middle of routing.
  *
- *   (apps, row, KEY)             a value, or the first part of a long one
- *   (apps, row, KEY, PART)       its further parts, from 1
- *   (apps, head)                 a mark of the last batch: who has seen another one has missed something
- *   (apps, staged, ID, NUMBER)   writes of a batch that is too large for one commit (`staged-writes.ts`)
- *   (apps, decided, ID)          that batch counts; what is still staged of it must be moved to its rows
+ *   (meta, row, KEY)             a value, or the first part of a long one
+ *   (meta, row, KEY, PART)       its further parts, from 1
+ *   (meta, head)                 a mark of the last batch: who has seen another one has missed something
+ *   (meta, staged, ID, NUMBER)   writes of a batch that is too large for one commit (`staged-writes.ts`)
+ *   (meta, decided, ID)          that batch counts; what is still staged of it must be moved to its rows
  *
  * Commits that arrive while another is under way share the next batch. Every batch checks the head that it builds upon and
  * writes another one. So a batch whose outcome is unknown can be sent again: had it happened, its check would fail and the
@@ -13,7 +13,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { AloftError, type ErrorCode } from "../../contract/errors.ts";
-import { keyClasses } from "../../contract/key-classes.ts";
+import { KeyClass } from "../../contract/durable.ts";
 import type { Commit, CommitOutcome, Entry, Keyspace, RangeQuery } from "../../contract/keyspace.ts";
 import { decodeTuple, encodeTuple, tupleRange } from "../../contract/tuple.ts";
 import { judgeBatch, settleBatch, type WaitingCommit } from "./commit-batch.ts";
@@ -25,10 +25,10 @@ import { decodeWrites, encodeWrites, isSmall, type RowWrite } from "./staged-wri
 const partBytes = 256 * 1024;
 const triesMax = 4;
 
-const headKey = encodeTuple([keyClasses.apps, "head"]);
-const rows = tupleRange([keyClasses.apps, "row"]);
-const stagedAll = tupleRange([keyClasses.apps, "staged"]);
-const decidedAll = tupleRange([keyClasses.apps, "decided"]);
+const headKey = encodeTuple([KeyClass.meta, "head"]);
+const rows = tupleRange([KeyClass.meta, "row"]);
+const stagedAll = tupleRange([KeyClass.meta, "staged"]);
+const decidedAll = tupleRange([KeyClass.meta, "decided"]);
 
 /** `keyspace` stays the caller's to close, after this. Throws DATA_CORRUPT, DISK_FULL. */
 export async function openKeyspaceMetaStore(keyspace: Keyspace): Promise<MetaStore> {
@@ -146,7 +146,7 @@ class KeyspaceMetaStore implements MetaStore {
     const bytes = value === null ? null : Buffer.from(value);
     const parts = bytes === null ? 0 : partsOf(bytes.length);
     return Array.from({ length: Math.max(parts, formerParts) }, (_, part) => ({
-      key: encodeTuple([keyClasses.apps, "row", key, ...(part === 0 ? [] : [part])]),
+      key: encodeTuple([KeyClass.meta, "row", key, ...(part === 0 ? [] : [part])]),
       value: bytes === null || part >= parts ? null : bytes.subarray(part * partBytes, (part + 1) * partBytes),
     }));
   }
@@ -154,12 +154,12 @@ class KeyspaceMetaStore implements MetaStore {
   async #stage(id: string, writes: readonly RowWrite[], makesRoom: boolean): Promise<boolean> {
     const staged = encodeWrites(writes).map((value, number) => ({
       checks: [],
-      writes: [{ kind: "set", key: encodeTuple([keyClasses.apps, "staged", id, number]), value } as const],
+      writes: [{ kind: "set", key: encodeTuple([KeyClass.meta, "staged", id, number]), value } as const],
       isEssential: makesRoom,
     }));
     try {
       await settled(staged.map((commit) => this.#certain(() => this.#keyspace.commit(commit))));
-      const mark = { key: encodeTuple([keyClasses.apps, "decided", id]), value: new Uint8Array(0) };
+      const mark = { key: encodeTuple([KeyClass.meta, "decided", id]), value: new Uint8Array(0) };
       if (await this.#decide([mark], makesRoom)) return true;
     } catch (error) {
       if (codeOf(error) === "COMMIT_UNKNOWN") throw error; // the next load sees what became of it
@@ -224,7 +224,7 @@ class KeyspaceMetaStore implements MetaStore {
   }
 
   async #dropStaged(id: string): Promise<void> {
-    await this.#deleteRange(tupleRange([keyClasses.apps, "staged", id]));
+    await this.#deleteRange(tupleRange([KeyClass.meta, "staged", id]));
   }
 
   async #deleteRange(range: { readonly start: Uint8Array; readonly end: Uint8Array }): Promise<void> {
