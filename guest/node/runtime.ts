@@ -67,10 +67,12 @@ export class Runtime {
   readonly #assignment = new Gatherer(assignBytesMax);
   readonly #calls: NodeCalls;
   #fresh: Invocation[] = [];
-  #functions: readonly LoadedFunction[] = [];
+  /** By number; null for those that another guest serves. */
+  #functions: readonly (LoadedFunction | null)[] = [];
   readonly #parts: LoadParts;
   #identity: Identity = { app: "", alias: "", deployment: "" };
   #isDraining = false;
+  #isEnding = false;
   #waiting: NodeJS.Timeout | undefined;
   #utilisation = performance.eventLoopUtilization();
 
@@ -182,10 +184,12 @@ export class Runtime {
         const functions = loaded.map(({ name, style, triggers, limits }) => ({ name, style, triggers, limits }));
         writer.json(FrameType.ready, 0, { functions });
       } else {
-        this.#functions = assign.functions.map(({ name }) => {
+        this.#functions = assign.functions.map(({ name, handler }) => {
           const found = loaded.find((one) => one.name === name);
-          if (found === undefined) throw new Error(`the code no longer exports the function ${name}`);
-          return found;
+          if (found !== undefined) return found;
+          // Another guest serves it.
+          if (handler !== undefined) return null;
+          throw new Error(`the code no longer exports the function ${name}`);
         });
         writer.json(FrameType.ready, 0, {});
       }
@@ -247,7 +251,8 @@ export class Runtime {
   readonly #call = (invocation: Invocation): void => {
     try {
       const target = this.#functions[invocation.functionNumber];
-      if (target === undefined) throw new Error(`this deployment has no function number ${invocation.functionNumber}`);
+      if (target === undefined || target === null)
+        throw new Error(`this deployment has no function number ${invocation.functionNumber}`);
       const context = new InvocationContext(invocation, this.#identity, target.name, this.#onWait);
       if (invocation.kind === InvokeKind.call) {
         void this.#callWithValue(invocation, target, context).catch((error: unknown) => this.#fail(invocation, error));
@@ -378,9 +383,9 @@ export class Runtime {
   }
 
   #endWhenDrained(): void {
-    if (!this.#isDraining || this.#invocations.size > 0) return;
+    if (!this.#isDraining || this.#isEnding || this.#invocations.size > 0) return;
+    this.#isEnding = true;
     const { onDrained } = this.#parts;
-    this.#parts.onDrained = null;
     this.#connection.writer.flush();
     if (onDrained === null) this.#connection.onceClear(() => exitNow(0));
     else void onDrained().finally(() => this.#connection.onceClear(() => exitNow(0)));

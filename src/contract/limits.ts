@@ -81,6 +81,7 @@ export const limits = {
   cancelGraceMs: 1 * second, // a cancelled handler that has not settled by then makes its instance drain
   crashDrainMs: 10 * second, // after an uncaught exception the instance finishes what it has
   drainMs: 15 * minute, // a retired instance finishes what it has
+  stopGraceMs: 12 * second, // a program hears of its end and has 10 s; AWS and Kubernetes give 2 to 30
   startMs: 30 * second, // from hand-over to ready, the import of the code included
   crashBackoffMinMs: 1 * second,
   crashBackoffMaxMs: 30 * second,

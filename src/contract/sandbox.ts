@@ -13,8 +13,8 @@ export interface SandboxSpec {
    * accordingly.
    */
   readonly files: readonly string[];
-  /** Folders of this host that the program reads, at the same paths there. */
-  readonly folders?: readonly string[];
+  /** Further files and folders of this host that the program reads, at the same paths there; absolute, without links. */
+  readonly paths?: readonly string[];
   /** The whole environment of the program: nothing of the server's own is added. */
   readonly env: Readonly<Record<string, string>>;
   readonly memoryMiB: number;

@@ -84,6 +84,8 @@ export class Instance implements ExchangeLink {
   isBlocked = false;
   /** One of its group's `minInstances`. */
   kept = false;
+  /** It has something to do when it ends in order: a program to stop, an app's own shutdown. */
+  isGraceful = false;
   /** Resolves when it is gone and its owner knows. */
   readonly ended: Promise<void>;
   readonly #sandbox: SandboxProcess;
@@ -322,8 +324,17 @@ export class Instance implements ExchangeLink {
     this.#sandbox.kill();
   }
 
+  /** One with something left to do ends by itself; `sweep` sees that it does. */
   #endDrained(): void {
-    this.kill(this.#cause === null ? "retired" : "crashed");
+    if (!this.isGraceful || this.#cause !== null) {
+      this.kill(this.#cause === null ? "retired" : "crashed");
+      return;
+    }
+    if (this.#endReason !== null) return;
+    this.#endReason = "retired";
+    this.#drainUntilMs = this.#now() + limits.stopGraceMs;
+    this.#writer.empty(FrameType.drain, 0, 0);
+    this.#writer.flush();
   }
 
   // --- frames

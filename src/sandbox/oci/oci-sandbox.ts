@@ -129,7 +129,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
     taken: HostIds,
     networkPath: string | null,
   ): Record<string, unknown> {
-    const { argv, bound } = root.show(spec.files, spec.argv);
+    const { argv, bound } = root.show(spec.files, spec.argv, spec.paths);
     return ociSpec({
       argv,
       env: { ...spec.env, TMPDIR: "/tmp" },
