@@ -25,6 +25,7 @@ import {
   writeHeadText,
   writePong,
 } from "../../src/wire/messages.ts";
+import type { EventDocument, OutcomeDocument } from "../../src/wire/effects.ts";
 import { FrameReader } from "../../src/wire/reader.ts";
 import { StreamTable } from "../../src/wire/stream-table.ts";
 import { failureOf, sendResponse } from "./answer.ts";
@@ -32,6 +33,7 @@ import { openBegunMark } from "./begun-mark.ts";
 import { BodySource } from "./body.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { exitNow } from "./exit.ts";
+import { outcomeErrorOf } from "./outcome-error.ts";
 import { type Identity, Invocation, InvocationContext } from "./invocation.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 import { captureLogs, type Logs } from "./logs.ts";
@@ -258,6 +260,10 @@ export class Runtime {
         void this.#callWithValue(invocation, target, context).catch((error: unknown) => this.#fail(invocation, error));
         return;
       }
+      if (invocation.kind === InvokeKind.event) {
+        void this.#callWithEvent(invocation, target, context).catch((error: unknown) => this.#fail(invocation, error));
+        return;
+      }
       const request = new LightRequest(invocation, invocation.source, () => invocation.signal);
       const answer: unknown = target.fetch(request as unknown as Request, context);
       if (isThenable(answer)) {
@@ -282,8 +288,33 @@ export class Runtime {
     }
     const input: unknown = bytes === null || bytes.length === 0 ? null : JSON.parse(bytes.toString());
     const output = await target.call(input, context);
-    const body = JSON.stringify(output ?? null) ?? "null";
+    this.#answerWithJson(invocation, JSON.stringify(output ?? null) ?? "null");
+  }
+
+  /** What the handler throws is part of the outcome: it carries what it had read. */
+  async #callWithEvent(invocation: Invocation, target: LoadedFunction, context: InvocationContext): Promise<void> {
+    const bytes = invocation.source === null ? null : await invocation.source.bytes();
+    const event = JSON.parse(bytes?.toString() ?? "") as EventDocument;
+    invocation.idempotencyKey = event.idempotencyKey;
+    let outcome: OutcomeDocument;
+    try {
+      const value = await target.call(event.payload, context);
+      outcome = { ok: true, value: value ?? null, seen: [], effects: [] };
+    } catch (error) {
+      if (invocation.isAborted) throw error;
+      const failure = failureOf(error, "threw");
+      this.#logs.error(invocation.stream, failure.stack === "" ? failure.message : failure.stack);
+      outcome = { ok: false, error: outcomeErrorOf(error, failure), seen: [] };
+    }
+    this.#answerWithJson(invocation, JSON.stringify(outcome));
+  }
+
+  #answerWithJson(invocation: Invocation, body: string): void {
     if (invocation.state === "ended") return;
+    if (invocation.isAborted) {
+      this.#confirmCancel(invocation);
+      return;
+    }
     const flags = Flag.end | this.#finalFlags(invocation);
     if (!writeHeadText(this.#connection.writer, invocation.stream, flags, 200, callHead, body)) {
       this.#respond(invocation, new Response(body, { headers: { "content-type": "application/json" } }));

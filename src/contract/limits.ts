@@ -88,6 +88,10 @@ export const limits = {
   processesPerInstance: 256, // threads included: Node has ten, and one for each worker
   openFilesPerInstance: 4096, // sockets included; four times what AWS Lambda gives
   payloadBytes: 6 * MiB, // input and output of `fn` and Lambda handlers, as AWS Lambda
+  // --- events
+  resourceNameChars: 128, // of a queue, a stream, a kv or blob store; stands in every key of it
+  triggerOptionsBytes: 4 * KiB,
+  outcomeBytes: 8 * MiB, // of an event's handler: 4 MiB of effects as JSON, and what it has read
   // --- keyspace
   keyBytes: 1024,
   valueBytes: 1 * MiB, // larger content goes to the blob store

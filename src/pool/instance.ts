@@ -519,9 +519,12 @@ export class Instance implements ExchangeLink {
   }
 
   #close(exchange: Exchange, isGivenBack = false): void {
+    // Whoever is told of the end also wants to know whether there was a beginning.
+    if (exchange.closed !== undefined && exchange.answer === "none") this.#readBegun();
     this.#exchanges.delete(exchange.stream);
     this.#uploadRoomBytes.delete(exchange.stream);
     this.#askedBack.delete(exchange);
+    if (!isGivenBack) exchange.closed?.();
     this.inFlight -= 1;
     if (this.inFlight === 0) {
       this.idleSinceMs = this.#now();
@@ -623,9 +626,12 @@ export class Instance implements ExchangeLink {
     this.#readBegun();
     const unbegun: Exchange[] = [];
     for (const exchange of this.#exchanges.values()) {
-      if (exchange.isSettled) continue;
-      if (isAllRead && mayGoElsewhere(exchange)) unbegun.push(exchange);
-      else this.#settle(exchange, error);
+      if (!exchange.isSettled && isAllRead && mayGoElsewhere(exchange)) {
+        unbegun.push(exchange);
+        continue;
+      }
+      this.#settle(exchange, error);
+      exchange.closed?.();
     }
     this.#exchanges.clear();
     this.lostInFlight = this.inFlight;
