@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startTestServer } from "../../test/kit/server.ts";
+import { until } from "../../test/kit/until.ts";
 
 const examples = join(import.meta.dirname, "..");
 const server = await startTestServer({ after });
@@ -36,6 +37,7 @@ test("every other style answers without configuration", async () => {
     "styles-fetch": { style: "fetch", method: "GET", path: "/hello/ada" },
     "styles-hono": { style: "hono", hello: "ada" },
     "styles-lambda": { style: "lambda", method: "GET", path: "/hello/ada", name: "x", calls: 1 },
+    "styles-lambda-middy": { style: "lambda-middy", path: "/hello/ada", name: "x" },
     "styles-lambda-callback": { style: "lambda-callback", path: "/hello/ada" },
     "styles-functions-framework": { style: "functions-framework", method: "GET", path: "/hello/ada" },
   };
@@ -46,4 +48,28 @@ test("every other style answers without configuration", async () => {
     const got = await answerOf(name, "/hello/ada?name=x");
     assert.partialDeepStrictEqual(got, answer, name);
   }
+});
+
+test("the middleware of Middy and Powertools finds AWS's context and prints its lines", async () => {
+  async function lines(): Promise<Record<string, unknown>[]> {
+    const logs = await server.client.listLogs("styles-lambda-middy", {});
+    return logs
+      .filter(({ message }) => message.startsWith("{"))
+      .map(({ message }) => JSON.parse(message) as object as Record<string, unknown>);
+  }
+  await until("a line of the logger and two of metrics", async () => (await lines()).length >= 3);
+  const greeting = (await lines()).find((line) => line["message"] === "greeting");
+  assert.partialDeepStrictEqual(greeting, {
+    level: "INFO",
+    name: "x",
+    service: "styles",
+    cold_start: true,
+    function_name: "styles-lambda-middy-handler",
+    function_arn: "arn:aws:lambda:us-east-1:000000000000:function:styles-lambda-middy-handler",
+    function_memory_size: "256",
+  });
+  assert.match(String(greeting?.["function_request_id"]), /^[0-9a-f]{32}$/);
+  const metrics = (await lines()).filter((line) => "_aws" in line);
+  assert.ok(metrics.some((line) => line["greetings"] === 1));
+  assert.ok(metrics.some((line) => line["ColdStart"] === 1 && line["function_name"] === "styles-lambda-middy-handler"));
 });

@@ -44,14 +44,8 @@ export async function startHttpProgram(
       throw error;
     },
   );
-  let isStopping = false;
-  void running.ended.then((end) => {
-    if (!isStopping) parts.crashed(new Crashed(sentenceOf(end)));
-  });
-  parts.onDrained = async () => {
-    isStopping = true;
-    await running.stop(stopGraceMs);
-  };
+  void running.ended.then((end) => parts.crashed(new Crashed(sentenceOf(end))));
+  parts.onDrained = () => running.stop(stopGraceMs);
   const fetch = proxyTo(address, running);
   return {
     name: "",

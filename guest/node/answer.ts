@@ -16,6 +16,9 @@ export class Crashed extends Error {
   override readonly name = "Crashed";
 }
 
+/** The program that served it has ended, and the next invocation gets another. */
+export class Exited extends Error {}
+
 /**
  * true when the answer left whole and at once; else a promise of it. `finalFlags` travel on the last frame: with `done`
  * there the invocation needs no outcome of its own.
@@ -144,10 +147,16 @@ export function failureOf(error: unknown, kind: Failure["kind"]): Failure {
       type: String(error.name).slice(0, 200),
       message: String(error.message).slice(0, 4000),
       stack: stack.slice(0, 16_000),
-      kind: error instanceof BadResponse ? "response" : error instanceof Crashed ? "crashed" : kind,
+      kind: kindOf(error) ?? kind,
     };
   }
   return { type: "Error", message: `thrown: ${nameOf(error)}`.slice(0, 4000), stack: "", kind };
+}
+
+function kindOf(error: Error): Failure["kind"] | null {
+  if (error instanceof BadResponse) return "response";
+  if (error instanceof Exited) return "exited";
+  return error instanceof Crashed ? "crashed" : null;
 }
 
 /** For messages: what a value is, briefly. */

@@ -1,5 +1,4 @@
 /** Where an app and its functions answer, for people to click. */
-import { routesOf } from "../contract/route.ts";
 import type { FunctionSpec } from "../contract/deployment.ts";
 import { productionAlias } from "../contract/names.ts";
 
@@ -27,6 +26,6 @@ export function appUrls(address: PublicAddress, { app, alias, domains, isDefault
 /** One for each of its http routes; a function without a route has no public address. */
 export function functionUrls(base: string | undefined, spec: FunctionSpec): readonly string[] {
   if (base === undefined) return [];
-  const paths = routesOf(spec.triggers).map(({ path }) => path);
+  const paths = spec.triggers.filter((trigger) => trigger.kind === "http").map((trigger) => trigger.path);
   return [...new Set(paths)].map((path) => base + path.replace(/\*$/, ""));
 }

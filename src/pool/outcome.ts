@@ -3,7 +3,7 @@ import { AloftError } from "../contract/errors.ts";
 import type { Failure } from "../wire/messages.ts";
 import { WireError } from "../wire/reader.ts";
 
-const kinds: ReadonlySet<string> = new Set(["threw", "response", "cancelled", "load", "crashed"]);
+const kinds: ReadonlySet<string> = new Set(["threw", "response", "cancelled", "load", "crashed", "exited"]);
 
 export function failureFrom(bytes: Buffer, start: number, end: number): Failure {
   let value: unknown;
@@ -39,6 +39,11 @@ export function outcomeError(failure: Failure): AloftError {
       return new AloftError("FUNCTION_CRASHED", `${type}: ${message}`, {
         detail,
         hint: "an exception that nobody caught ends the process; catch it where it is thrown",
+      });
+    case "exited":
+      return new AloftError("FUNCTION_CRASHED", `${type}: ${message}`, {
+        detail,
+        hint: "the function's log has what its program said last",
       });
     default:
       return kind satisfies never;

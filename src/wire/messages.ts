@@ -62,8 +62,11 @@ export interface Failure {
   readonly message: string;
   /** With positions in the user's own files. */
   readonly stack: string;
-  /** `threw`: the handler; `response`: what it returned is no response; `cancelled`: confirms a cancel; `load`. */
-  readonly kind: "threw" | "response" | "cancelled" | "load" | "crashed";
+  /**
+   * `threw`: the handler; `response`: what it returned is no response; `cancelled`: confirms a cancel; `load`; `crashed`:
+   * the instance will end; `exited`: the program that served it has ended, the instance starts another.
+   */
+  readonly kind: "threw" | "response" | "cancelled" | "load" | "crashed" | "exited";
 }
 
 /** What a guest may ask of the node. */

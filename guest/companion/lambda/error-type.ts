@@ -28,7 +28,8 @@ export function functionErrorFrom(body: string, headerType: string): FunctionErr
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return { errorType: headerType, errorMessage: typeof value === "string" ? value : body, stackTrace: [] };
   }
-  const { errorType, errorMessage, stackTrace } = value as Record<string, unknown>;
+  // AWS's client for Node calls it `trace`.
+  const { errorType, errorMessage, trace, stackTrace = trace } = value as Record<string, unknown>;
   return {
     errorType: typeof errorType === "string" && errorType !== "" ? errorType : headerType,
     errorMessage: typeof errorMessage === "string" ? errorMessage : "",

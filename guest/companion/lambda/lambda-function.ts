@@ -3,7 +3,7 @@
  * URL and results its answers, as for handlers that this guest's own Node would call; a value goes in and out as it is.
  */
 import type { Context } from "../../../sdk/index.ts";
-import { BadResponse, Crashed } from "../../node/answer.ts";
+import { BadResponse, Exited } from "../../node/answer.ts";
 import { lambdaArn } from "../../node/lambda-context.ts";
 import { amazonTraceId, functionUrlEvent } from "../../node/lambda-event.ts";
 import { headFromMetadata, responseFromResult } from "../../node/lambda-response.ts";
@@ -158,16 +158,18 @@ const badAnswers: ReadonlySet<string> = new Set([
   "Runtime.TruncatedResponse",
 ]);
 /** What served it is no longer there. */
-const crash = /^(?:Sandbox\.|Extension\.|Runtime\.(?:ExitError|InvalidEntrypoint|InvalidWorkingDir)$)/;
+const exits = /^(?:Sandbox\.|Extension\.|Runtime\.(?:ExitError|InvalidEntrypoint|InvalidWorkingDir)$)/;
 
 /** An error as if it had been thrown here: type, message and stack are the function's own. */
 export function thrownBy({ errorType, errorMessage, stackTrace }: FunctionError): Error {
   const error = badAnswers.has(errorType)
     ? new BadResponse(`${errorType}: ${errorMessage}`)
-    : crash.test(errorType)
-      ? new Crashed(errorMessage)
+    : exits.test(errorType)
+      ? new Exited(errorMessage)
       : new Error(errorMessage);
-  const stack = [`${errorType}: ${errorMessage}`, ...stackTrace.map((line) => `    ${line.trim()}`)].join("\n");
+  const first = `${errorType}: ${errorMessage}`;
+  const lines = stackTrace[0] === first ? stackTrace.slice(1) : stackTrace;
+  const stack = [first, ...lines.map((line) => `    ${line.trim()}`)].join("\n");
   Object.defineProperty(error, "name", { value: errorType });
   Object.defineProperty(error, "stack", { value: stackTrace.length === 0 ? "" : stack });
   return error;

@@ -150,6 +150,7 @@ test("an error that is no JSON, or says nothing, is made of its header", async (
     ['"text"', "Function.bad", ["Function.Unknown", "text"]],
     ["[1]", "MyError", ["Runtime.Unknown", "[1]"]],
     ['{"errorMessage":"m","stackTrace":[{"line":1}]}', "Function.My", ["Function.My", "m"]],
+    ['{"errorType":"E","errorMessage":"m","trace":["E: m","at x"]}', "Function.My", ["E", "m"]],
   ];
   for (const [body, type, [errorType, errorMessage]] of cases) {
     const open = await openApi(t);
