@@ -19,6 +19,11 @@ export interface Context {
   readonly traceparent: string;
   /** 1 for the first time the event is handled. */
   readonly attempt: number;
+  /**
+   * The same for every attempt at this event, to hand on to the world outside (a payment, an e-mail); the id of the
+   * invocation where it is no event.
+   */
+  readonly idempotencyKey: string;
   /** Address of the client; "" for calls that did not come over the network. */
   readonly remoteAddress: string;
   /**
@@ -47,6 +52,7 @@ export function contextForDirectCall(): Context {
     deployment: current?.deployment ?? "local",
     traceparent: current?.traceparent ?? "",
     attempt: current?.attempt ?? 1,
+    idempotencyKey: current?.idempotencyKey ?? crypto.randomUUID(),
     remoteAddress: current?.remoteAddress ?? "",
     waitUntil: current?.waitUntil ?? (() => {}),
   };

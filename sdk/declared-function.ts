@@ -21,7 +21,22 @@ export type DeclaredFunction =
       readonly handler: (...parameters: never[]) => unknown;
       /** Tells the function the name it is exported under. */
       readonly bind: (name: string) => void;
+    }
+  | {
+      readonly kind: "event";
+      readonly trigger: DeclaredTrigger;
+      readonly options: FunctionOptions;
+      /** (the trigger's payload, context) => value */
+      readonly handler: (...parameters: never[]) => unknown;
     };
+
+/** What delivers events to a function; the platform checks it when the app is deployed. */
+export interface DeclaredTrigger {
+  readonly kind: "queue" | "stream" | "cron" | "blob";
+  /** Of the queue, stream or blob store; the schedule of a cron. */
+  readonly name: string;
+  readonly options: Readonly<Record<string, unknown>>;
+}
 
 /** The mark of a value, or null when neither `http` nor `fn` made it. */
 export function findDeclaredFunction(value: unknown): DeclaredFunction | null {

@@ -44,8 +44,14 @@ export async function startHttpProgram(
       throw error;
     },
   );
-  void running.ended.then((end) => parts.crashed(new Crashed(sentenceOf(end))));
-  parts.onDrained = () => running.stop(stopGraceMs);
+  let isStopping = false;
+  void running.ended.then((end) => {
+    if (!isStopping) parts.crashed(new Crashed(sentenceOf(end)));
+  });
+  parts.onDrained = async () => {
+    isStopping = true;
+    await running.stop(stopGraceMs);
+  };
   const fetch = proxyTo(address, running);
   return {
     name: "",

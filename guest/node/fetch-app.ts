@@ -97,6 +97,10 @@ class WorkersContext implements Context {
     return this.#context.attempt;
   }
 
+  get idempotencyKey(): string {
+    return this.#context.idempotencyKey;
+  }
+
   get remoteAddress(): string {
     return this.#context.remoteAddress;
   }

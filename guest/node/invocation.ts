@@ -25,6 +25,8 @@ export class Invocation {
   readonly source: BodySource | null;
   readonly deadlineMs: number;
   state: "fresh" | "begun" | "answered" | "ended" = "fresh";
+  /** Of an event; null for others. */
+  idempotencyKey: string | null = null;
   /** Promises given to `waitUntil` that have not settled. */
   openWaits = 0;
   /** Body bytes that may be sent before the node must give credit. */
@@ -161,6 +163,10 @@ export class InvocationContext implements Context {
 
   get attempt(): number {
     return this.#invocation.attempt;
+  }
+
+  get idempotencyKey(): string {
+    return this.#invocation.idempotencyKey ?? this.#invocation.id;
   }
 
   get deadline(): number {

@@ -108,6 +108,17 @@ function loadDeclared(name: string, declared: DeclaredFunction): LoadedFunction 
         call: handler,
       };
     }
+    case "event": {
+      const call = declared.handler as (payload: unknown, context: Context) => unknown;
+      return {
+        name,
+        style: "event",
+        triggers: [declared.trigger],
+        limits,
+        fetch: async (request, context) => Response.json((await call(await request.json(), context)) ?? null),
+        call,
+      };
+    }
   }
 }
 

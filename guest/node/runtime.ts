@@ -25,6 +25,7 @@ import {
   writeHeadText,
   writePong,
 } from "../../src/wire/messages.ts";
+import type { EventDocument, OutcomeDocument } from "../../src/wire/effects.ts";
 import { FrameReader } from "../../src/wire/reader.ts";
 import { StreamTable } from "../../src/wire/stream-table.ts";
 import { failureOf, sendResponse } from "./answer.ts";
@@ -32,6 +33,7 @@ import { openBegunMark } from "./begun-mark.ts";
 import { BodySource } from "./body.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { exitNow } from "./exit.ts";
+import { outcomeErrorOf } from "./outcome-error.ts";
 import { type Identity, Invocation, InvocationContext } from "./invocation.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 import { captureLogs, type Logs } from "./logs.ts";
@@ -67,10 +69,12 @@ export class Runtime {
   readonly #assignment = new Gatherer(assignBytesMax);
   readonly #calls: NodeCalls;
   #fresh: Invocation[] = [];
-  #functions: readonly LoadedFunction[] = [];
+  /** By number; null for those that another guest serves. */
+  #functions: readonly (LoadedFunction | null)[] = [];
   readonly #parts: LoadParts;
   #identity: Identity = { app: "", alias: "", deployment: "" };
   #isDraining = false;
+  #isEnding = false;
   #waiting: NodeJS.Timeout | undefined;
   #utilisation = performance.eventLoopUtilization();
 
@@ -182,10 +186,12 @@ export class Runtime {
         const functions = loaded.map(({ name, style, triggers, limits }) => ({ name, style, triggers, limits }));
         writer.json(FrameType.ready, 0, { functions });
       } else {
-        this.#functions = assign.functions.map(({ name }) => {
+        this.#functions = assign.functions.map(({ name, handler }) => {
           const found = loaded.find((one) => one.name === name);
-          if (found === undefined) throw new Error(`the code no longer exports the function ${name}`);
-          return found;
+          if (found !== undefined) return found;
+          // Another guest serves it.
+          if (handler !== undefined) return null;
+          throw new Error(`the code no longer exports the function ${name}`);
         });
         writer.json(FrameType.ready, 0, {});
       }
@@ -247,10 +253,15 @@ export class Runtime {
   readonly #call = (invocation: Invocation): void => {
     try {
       const target = this.#functions[invocation.functionNumber];
-      if (target === undefined) throw new Error(`this deployment has no function number ${invocation.functionNumber}`);
+      if (target === undefined || target === null)
+        throw new Error(`this deployment has no function number ${invocation.functionNumber}`);
       const context = new InvocationContext(invocation, this.#identity, target.name, this.#onWait);
       if (invocation.kind === InvokeKind.call) {
         void this.#callWithValue(invocation, target, context).catch((error: unknown) => this.#fail(invocation, error));
+        return;
+      }
+      if (invocation.kind === InvokeKind.event) {
+        void this.#callWithEvent(invocation, target, context).catch((error: unknown) => this.#fail(invocation, error));
         return;
       }
       const request = new LightRequest(invocation, invocation.source, () => invocation.signal);
@@ -277,8 +288,33 @@ export class Runtime {
     }
     const input: unknown = bytes === null || bytes.length === 0 ? null : JSON.parse(bytes.toString());
     const output = await target.call(input, context);
-    const body = JSON.stringify(output ?? null) ?? "null";
+    this.#answerWithJson(invocation, JSON.stringify(output ?? null) ?? "null");
+  }
+
+  /** What the handler throws is part of the outcome: it carries what it had read. */
+  async #callWithEvent(invocation: Invocation, target: LoadedFunction, context: InvocationContext): Promise<void> {
+    const bytes = invocation.source === null ? null : await invocation.source.bytes();
+    const event = JSON.parse(bytes?.toString() ?? "") as EventDocument;
+    invocation.idempotencyKey = event.idempotencyKey;
+    let outcome: OutcomeDocument;
+    try {
+      const value = await target.call(event.payload, context);
+      outcome = { ok: true, value: value ?? null, seen: [], effects: [] };
+    } catch (error) {
+      if (invocation.isAborted) throw error;
+      const failure = failureOf(error, "threw");
+      this.#logs.error(invocation.stream, failure.stack === "" ? failure.message : failure.stack);
+      outcome = { ok: false, error: outcomeErrorOf(error, failure), seen: [] };
+    }
+    this.#answerWithJson(invocation, JSON.stringify(outcome));
+  }
+
+  #answerWithJson(invocation: Invocation, body: string): void {
     if (invocation.state === "ended") return;
+    if (invocation.isAborted) {
+      this.#confirmCancel(invocation);
+      return;
+    }
     const flags = Flag.end | this.#finalFlags(invocation);
     if (!writeHeadText(this.#connection.writer, invocation.stream, flags, 200, callHead, body)) {
       this.#respond(invocation, new Response(body, { headers: { "content-type": "application/json" } }));
@@ -378,9 +414,9 @@ export class Runtime {
   }
 
   #endWhenDrained(): void {
-    if (!this.#isDraining || this.#invocations.size > 0) return;
+    if (!this.#isDraining || this.#isEnding || this.#invocations.size > 0) return;
+    this.#isEnding = true;
     const { onDrained } = this.#parts;
-    this.#parts.onDrained = null;
     this.#connection.writer.flush();
     if (onDrained === null) this.#connection.onceClear(() => exitNow(0));
     else void onDrained().finally(() => this.#connection.onceClear(() => exitNow(0)));

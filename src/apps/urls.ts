@@ -1,4 +1,5 @@
 /** Where an app and its functions answer, for people to click. */
+import { routesOf } from "../contract/route.ts";
 import type { FunctionSpec } from "../contract/deployment.ts";
 import { productionAlias } from "../contract/names.ts";
 
@@ -26,6 +27,6 @@ export function appUrls(address: PublicAddress, { app, alias, domains, isDefault
 /** One for each of its http routes; a function without a route has no public address. */
 export function functionUrls(base: string | undefined, spec: FunctionSpec): readonly string[] {
   if (base === undefined) return [];
-  const paths = spec.triggers.filter((trigger) => trigger.kind === "http").map((trigger) => trigger.path);
+  const paths = routesOf(spec.triggers).map(({ path }) => path);
   return [...new Set(paths)].map((path) => base + path.replace(/\*$/, ""));
 }

@@ -1,4 +1,5 @@
 /** How values of the API are written for reading. */
+import { formatTrigger } from "../contract/route.ts";
 import type { DeployedJson, FunctionJson } from "../contract/api.ts";
 import type { InvocationRecord, LogLine } from "../contract/observing.ts";
 import { productionAlias } from "../contract/names.ts";
@@ -26,7 +27,9 @@ export function formatTime(ms: number): string {
 
 /** "GET /links/:id", "any method /*", or "-" for what only calls reach. */
 export function triggersText({ triggers }: Pick<FunctionJson, "triggers">): string {
-  const texts = triggers.map(({ method, path }) => `${method === "*" ? "ANY" : method} ${path}`);
+  const texts = triggers.map((trigger) =>
+    trigger.kind === "http" && trigger.method === "*" ? `ANY ${trigger.path}` : formatTrigger(trigger),
+  );
   return texts.length === 0 ? "-" : texts.join(", ");
 }
 

@@ -1,4 +1,5 @@
 /** For who starts the repository's own examples with `aloft dev`: two lines to paste, a greeting and a real document. */
+import { routesOf } from "../contract/route.ts";
 import { realpathSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
@@ -44,7 +45,9 @@ export interface CurlLineOptions {
  */
 export function curlLine({ http, app, functions, document }: CurlLineOptions): string | null {
   const method = document === null ? "GET" : "POST";
-  const trigger = functions.flatMap(({ triggers }) => triggers).find((each) => [method, "*"].includes(each.method));
+  const trigger = functions
+    .flatMap(({ triggers }) => routesOf(triggers))
+    .find((each) => [method, "*"].includes(each.method));
   if (trigger === undefined) return null;
   const path = trigger.path.replace(/:\w+/g, "ada").replace(/\*.*$/, "");
   const body = document === null ? "" : ` --data-binary ${quoted(`@${document}`)} -H 'content-type: text/plain'`;

@@ -16,6 +16,7 @@ import { parseRoute } from "./route.ts";
 
 const MiB = 1024 * 1024;
 const networkChoices = '"none", "internet" or a list of hosts';
+const triggerKinds = ["http", "queue", "stream", "cron", "blob"] as const;
 const twoMemories = "has both memory and memoryMiB; one is allowed";
 
 const limitEntries = {
@@ -81,13 +82,37 @@ const programEntries = {
   ),
 };
 
-const triggerSchema = strict({
-  http: v.pipe(
-    v.string(expected('a route such as "POST /resize"')),
-    v.check(isRoute, (issue) => routeFault(issue.input)),
-    v.description('A route: "METHOD /path", or only the path for every method.'),
+const resourceName = `a text of 1 to ${limits.resourceNameChars} characters`;
+
+const triggerSchema = v.pipe(
+  strict({
+    http: v.exactOptional(
+      v.pipe(
+        v.string(expected('a route such as "POST /resize"')),
+        v.check(isRoute, (issue) => routeFault(issue.input)),
+        v.description('A route: "METHOD /path", or only the path for every method.'),
+      ),
+    ),
+    queue: v.exactOptional(v.pipe(text(resourceName, isResourceName), v.description("Name of a queue to consume."))),
+    stream: v.exactOptional(v.pipe(text(resourceName, isResourceName), v.description("Name of a stream to consume."))),
+    cron: v.exactOptional(
+      v.pipe(text('a schedule such as "0 3 * * *"', isResourceName), v.description("When to call the function.")),
+    ),
+    blob: v.exactOptional(
+      v.pipe(text(resourceName, isResourceName), v.description("Name of a blob store whose changes are told.")),
+    ),
+    options: v.exactOptional(
+      v.pipe(
+        v.record(v.string(), v.unknown(), expected("an object")),
+        v.description("Options of the queue, stream, cron or blob trigger, as its page in docs/ lists them."),
+      ),
+    ),
+  }),
+  v.check(
+    (trigger) => triggerKinds.filter((kind) => trigger[kind] !== undefined).length === 1,
+    `must have exactly one of ${inWords(triggerKinds)}`,
   ),
-});
+);
 
 const functionSchema = strict({
   ...programEntries,
@@ -179,7 +204,12 @@ export const appConfigSchema = v.pipe(
 
 export type AppConfigJson = v.InferOutput<typeof appConfigSchema>;
 export type LimitsJson = NonNullable<AppConfigJson["defaults"]>;
+export type TriggerJson = NonNullable<NonNullable<AppConfigJson["functions"]>[string]["triggers"]>[number];
 export type ProgramJson = { [Key in keyof typeof programEntries]?: AppConfigJson[Key] | undefined };
+
+function isResourceName(text: string): boolean {
+  return text !== "" && text.length <= limits.resourceNameChars && text.isWellFormed();
+}
 
 /** Whole MiB, rounded up. */
 export function memoryMiBOf(size: string): number {

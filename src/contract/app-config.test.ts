@@ -153,7 +153,11 @@ test("a problem says where it is, the value, and what is allowed", () => {
     ],
     [
       `{"functions": {"a": {"triggers": [{"htp": "GET /"}]}}}`,
-      `aloft.json:1:35 functions.a.triggers[0].http: "http" is missing`,
+      `aloft.json:1:36 functions.a.triggers[0].htp: unknown key; did you mean "http"?`,
+    ],
+    [
+      `{"functions": {"a": {"triggers": [{"http": "GET /", "queue": "orders"}]}}}`,
+      `aloft.json:1:35 functions.a.triggers[0]: must have exactly one of http, queue, stream, cron and blob`,
     ],
     [
       `{"functions": {"a": {"triggers": [{"http": "FETCH /a"}]}}}`,

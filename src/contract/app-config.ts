@@ -8,13 +8,14 @@ import { safeParse } from "valibot";
 import type { BaseIssue } from "valibot";
 import { parseDurationMs } from "../lib/durations.ts";
 import { appConfigSchema, memoryMiBOf } from "./app-config-schema.ts";
-import type { AppConfigJson, LimitsJson, ProgramJson } from "./app-config-schema.ts";
+import type { AppConfigJson, LimitsJson, ProgramJson, TriggerJson } from "./app-config-schema.ts";
 import type { FunctionLimits, Runtime, Trigger } from "./deployment.ts";
 import { emptyAppConfig } from "./empty-app-config.ts";
 import { AloftError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { NetworkPolicy } from "./network.ts";
 import { parseRoute } from "./route.ts";
+import { parseEventTrigger } from "./trigger-options.ts";
 
 export interface AppConfig {
   /** null: the folder's name. */
@@ -126,11 +127,21 @@ function normalise(json: AppConfigJson): AppConfig {
         {
           limits: limitsOf(entry),
           program: programFrom(entry),
-          triggers: (entry.triggers ?? []).map((trigger) => ({ kind: "http" as const, ...parseRoute(trigger.http) })),
+          triggers: (entry.triggers ?? []).map((trigger) => triggerFrom(name, trigger)),
         },
       ]),
     ),
   };
+}
+
+function triggerFrom(name: string, { http, options, ...event }: TriggerJson): Trigger {
+  if (http !== undefined) return { kind: "http", ...parseRoute(http) };
+  const [kind, resource] = Object.entries(event)[0] ?? ["", ""];
+  try {
+    return parseEventTrigger(kind, resource, options);
+  } catch (error) {
+    throw new AloftError("CONFIG_INVALID", `aloft.json functions.${name}.triggers: ${(error as Error).message}`);
+  }
 }
 
 function programFrom(json: ProgramJson): ProgramConfig | null {

@@ -38,6 +38,7 @@ export interface DeploymentFile {
 export type HandlerStyle =
   | "http" // sdk http(route, handler): (Request, ctx) => Response
   | "fn" // sdk fn(handler): (input, ctx) => output
+  | "event" // sdk queue, stream, cron, blob: (the trigger's own payload, ctx) => value
   | "fetch" // export default { fetch } or an app with .fetch: (Request, env, ctx) => Response
   | "lambda" // export const handler: (event, context[, callback]) => result
   | "ff-http" // Functions Framework: (req, res)
@@ -47,9 +48,23 @@ export type HandlerStyle =
   | "wsgi" // Python: app(environ, start_response)
   | "server"; // a program that answers HTTP by itself
 
-export type Trigger =
-  /** `method` is upper case or `*`; `path` is a find-my-way pattern such as `/links/:id` or `/files/*`. */
-  { readonly kind: "http"; readonly method: string; readonly path: string };
+/** `method` is upper case or `*`; `path` is a find-my-way pattern such as `/links/:id` or `/files/*`. */
+export interface HttpTrigger {
+  readonly kind: "http";
+  readonly method: string;
+  readonly path: string;
+}
+
+/** What delivers events to a function, and how. */
+export interface EventTrigger {
+  readonly kind: "queue" | "stream" | "cron" | "blob";
+  /** Of the queue, the stream or the blob store; the schedule of a cron. */
+  readonly name: string;
+  /** The trigger's own, as `contract/trigger-options.ts` has checked them. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export type Trigger = HttpTrigger | EventTrigger;
 
 /** What the app's code says about one of its exports; written by the guest, parsed as unknown input by the node. */
 export interface DescribedFunction {

@@ -59,6 +59,8 @@ export interface Exchange {
   failed(error: AloftError): void;
   /** The invocation is over and went well, `waitUntil` included. Not called after `failed`. */
   ended(): void;
+  /** After that or `failed`: its handler runs no more, for the instance has said so or is gone. */
+  closed?(): void;
 }
 
 /** How a started exchange talks back to its instance. */

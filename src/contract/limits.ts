@@ -81,12 +81,17 @@ export const limits = {
   cancelGraceMs: 1 * second, // a cancelled handler that has not settled by then makes its instance drain
   crashDrainMs: 10 * second, // after an uncaught exception the instance finishes what it has
   drainMs: 15 * minute, // a retired instance finishes what it has
+  stopGraceMs: 12 * second, // a program hears of its end and has 10 s; AWS and Kubernetes give 2 to 30
   startMs: 30 * second, // from hand-over to ready, the import of the code included
   crashBackoffMinMs: 1 * second,
   crashBackoffMaxMs: 30 * second,
   processesPerInstance: 256, // threads included: Node has ten, and one for each worker
   openFilesPerInstance: 4096, // sockets included; four times what AWS Lambda gives
   payloadBytes: 6 * MiB, // input and output of `fn` and Lambda handlers, as AWS Lambda
+  // --- events
+  resourceNameChars: 128, // of a queue, a stream, a kv or blob store; stands in every key of it
+  triggerOptionsBytes: 4 * KiB,
+  outcomeBytes: 8 * MiB, // of an event's handler: 4 MiB of effects as JSON, and what it has read
   // --- keyspace
   keyBytes: 1024,
   valueBytes: 1 * MiB, // larger content goes to the blob store

@@ -4,7 +4,7 @@ import { parseAppConfig } from "./app-config.ts";
 import type { DeploymentFile, DescribedFunction, HandlerStyle, Manifest } from "./deployment.ts";
 import { AloftError } from "./errors.ts";
 import { buildManifest, deploymentIdOf } from "./manifest.ts";
-import { formatRoute, parseRoute } from "./route.ts";
+import { formatTrigger, parseRoute } from "./route.ts";
 
 const files: readonly DeploymentFile[] = [{ path: "index.mjs", hash: "a".repeat(64), bytes: 1 }];
 
@@ -23,7 +23,7 @@ function manifestOf(described: readonly DescribedFunction[], config: object = {}
 
 /** `{ name: ["GET /a", ...] }` */
 function urlsOf({ functions }: Manifest): Record<string, string[]> {
-  return Object.fromEntries(functions.map(({ name, triggers }) => [name, triggers.map(formatRoute)]));
+  return Object.fromEntries(functions.map(({ name, triggers }) => [name, triggers.map(formatTrigger)]));
 }
 
 function assertFails(

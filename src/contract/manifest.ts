@@ -12,6 +12,7 @@ import type {
   FunctionSpec,
   GroupSpec,
   HandlerStyle,
+  HttpTrigger,
   Manifest,
   Runtime,
   Trigger,
@@ -19,7 +20,7 @@ import type {
 import { AloftError } from "./errors.ts";
 import type { PlannedProgram } from "./programs.ts";
 import { functionLimits } from "./limits.ts";
-import { formatRoute, routeShapes } from "./route.ts";
+import { formatRoute, formatTrigger, routeShapes, routesOf } from "./route.ts";
 
 export interface ManifestInput {
   readonly described: readonly DescribedFunction[];
@@ -43,6 +44,7 @@ const takesHttp: Readonly<Record<HandlerStyle, boolean>> = {
   server: true,
   "ff-http": true,
   fn: false,
+  event: false,
   "ff-event": false,
   "ff-cloudevent": false,
 };
@@ -128,12 +130,13 @@ function assertNamesExist(described: readonly DescribedFunction[], config: AppCo
 /** What the code and aloft.json say, each route once. */
 function listedTriggers(fn: DescribedFunction, config: AppConfig): readonly Trigger[] {
   const added = config.functions.get(fn.name)?.triggers ?? [];
-  if (added.length > 0 && !takesHttp[fn.style]) {
+  if (added.some(({ kind }) => kind === "http") && !takesHttp[fn.style]) {
     const message = `aloft.json functions.${fn.name}.triggers: a handler of the style ${fn.style} takes no requests`;
     throw new AloftError("CONFIG_INVALID", message, { hint: "call it with aloft invoke, or make it an http handler" });
   }
-  const routes = new Map([...fn.triggers, ...added].map((trigger) => [formatRoute(trigger), trigger]));
-  return [...routes.values()];
+  // What aloft.json says of a trigger that the code names too counts.
+  const triggers = new Map([...fn.triggers, ...added].map((trigger) => [formatTrigger(trigger), trigger]));
+  return [...triggers.values()];
 }
 
 /**
@@ -141,16 +144,22 @@ function listedTriggers(fn: DescribedFunction, config: AppConfig): readonly Trig
  * that has no route takes them, and several take `/NAME` and all below it.
  */
 function withDefaultUrls(functions: readonly DescribedFunction[]): readonly DescribedFunction[] {
-  const unrouted = functions.filter((fn) => takesHttp[fn.style] && fn.triggers.length === 0);
+  const unrouted = functions.filter((fn) => wantsUrl(fn));
   // A default with routes of its own is still the default: nobody else takes what it leaves.
   const hasDefault = functions.some(({ name, style }) => name === "default" && takesHttp[style]);
   const takesAll = (fn: DescribedFunction): boolean => (hasDefault ? fn.name === "default" : unrouted.length === 1);
   return functions.map((fn) => {
     if (!unrouted.includes(fn)) return fn;
-    if (takesAll(fn)) return { ...fn, triggers: [everyMethod("/*")] };
+    if (takesAll(fn)) return { ...fn, triggers: [...fn.triggers, everyMethod("/*")] };
     if (hasDefault) return fn;
-    return { ...fn, triggers: [everyMethod(`/${fn.name}`), everyMethod(`/${fn.name}/*`)] };
+    return { ...fn, triggers: [...fn.triggers, everyMethod(`/${fn.name}`), everyMethod(`/${fn.name}/*`)] };
   });
+}
+
+/** A Lambda handler that has a queue or a schedule and no route asks for no address; an app with a `fetch` does all the same. */
+function wantsUrl({ style, triggers }: DescribedFunction): boolean {
+  if (!takesHttp[style] || routesOf(triggers).length > 0) return false;
+  return style !== "lambda" || triggers.length === 0;
 }
 
 function everyMethod(path: string): Trigger {
@@ -158,9 +167,9 @@ function everyMethod(path: string): Trigger {
 }
 
 function assertNoConflicts(functions: readonly DescribedFunction[]): void {
-  const owners = new Map<string, { name: string; trigger: Trigger }>();
+  const owners = new Map<string, { name: string; trigger: HttpTrigger }>();
   for (const { name, triggers } of functions) {
-    for (const trigger of triggers) {
+    for (const trigger of routesOf(triggers)) {
       for (const shape of routeShapes(trigger.path)) {
         const key = `${trigger.method} ${shape}`;
         const owner = owners.get(key);
@@ -171,7 +180,7 @@ function assertNoConflicts(functions: readonly DescribedFunction[]): void {
   }
 }
 
-function conflictOf(a: { name: string; trigger: Trigger }, b: { name: string; trigger: Trigger }): AloftError {
+function conflictOf(a: { name: string; trigger: HttpTrigger }, b: { name: string; trigger: HttpTrigger }): AloftError {
   const [first, second] = [formatRoute(a.trigger), formatRoute(b.trigger)];
   if (a.name === b.name)
     return new AloftError("ROUTE_CONFLICT", `${a.name} claims ${first} and ${second}, which are one route`);
@@ -229,10 +238,12 @@ function groupOf(
   hasProgram: boolean,
 ): string {
   const isApart = hasProgram || Object.keys({ ...limits, ...config.functions.get(name)?.limits }).length > 0;
-  if (style !== "lambda" && !isApart) return style === "ff-event" || style === "ff-cloudevent" ? "events" : "http";
+  if (style !== "lambda" && !isApart) return eventStyles.has(style) ? "events" : "http";
   // A function may have the name of a shared group; no function's name holds two hyphens.
   return (name === "http" || name === "events") && names.size > 1 ? `${name}--own` : name;
 }
+
+const eventStyles: ReadonlySet<HandlerStyle> = new Set<HandlerStyle>(["event", "ff-event", "ff-cloudevent"]);
 
 /** Within a group only time-outs differ, and those are each invocation's own: the group has the longest. */
 function groupsOf(functions: readonly FunctionSpec[]): readonly GroupSpec[] {

@@ -12,7 +12,7 @@ export interface InvocationRecord {
   /** "" when no function was reached (404, 413, ...). */
   readonly function: string;
   readonly deployment: string;
-  readonly trigger: "http" | "invoke" | "call";
+  readonly trigger: "http" | "invoke" | "call" | "queue" | "stream" | "cron" | "blob" | "async";
   /** Epoch milliseconds. */
   readonly startedAtMs: number;
   /** From arrival to the moment an instance had it; includes `coldUs`. */
@@ -30,7 +30,7 @@ export interface InvocationRecord {
   readonly errorCode: string;
   /** First 1,000 characters; "" otherwise. */
   readonly errorMessage: string;
-  /** "GET /path" (path without query) for http, "" otherwise. */
+  /** "GET /path" (path without query) for http, the event's own name for events, "" otherwise. */
   readonly subject: string;
 }
 

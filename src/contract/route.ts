@@ -8,6 +8,7 @@
  *
  * find-my-way's regular expressions are left out: one slow pattern would hold up every app of the server.
  */
+import type { HttpTrigger, Trigger } from "./deployment.ts";
 import { AloftError } from "./errors.ts";
 
 export interface Route {
@@ -32,6 +33,16 @@ export function parseRoute(text: string): Route {
   const fault = methodFault(method) ?? pathFault(path);
   if (fault !== null) throw new AloftError("ROUTE_INVALID", `"${text}" is not a route: ${fault}`, { hint: allowed });
   return { method, path };
+}
+
+/** The routes among them. */
+export function routesOf(triggers: readonly Trigger[]): HttpTrigger[] {
+  return triggers.filter((trigger) => trigger.kind === "http");
+}
+
+/** "GET /links/:id", "queue orders". */
+export function formatTrigger(trigger: Trigger): string {
+  return trigger.kind === "http" ? formatRoute(trigger) : `${trigger.kind} ${trigger.name}`;
 }
 
 export function formatRoute(route: Route): string {

@@ -13,8 +13,8 @@ export interface SandboxSpec {
    * accordingly.
    */
   readonly files: readonly string[];
-  /** Folders of this host that the program reads, at the same paths there. */
-  readonly folders?: readonly string[];
+  /** Further files and folders of this host that the program reads, at the same paths there; absolute, without links. */
+  readonly paths?: readonly string[];
   /** The whole environment of the program: nothing of the server's own is added. */
   readonly env: Readonly<Record<string, string>>;
   readonly memoryMiB: number;
@@ -50,7 +50,7 @@ export interface SandboxProcess {
   readonly exited: Promise<SandboxExit>;
   /**
    * The highest id of an invocation whose handler may have been called, as the program last wrote it to descriptor 4; also
-   * after its end. null where it has no such descriptor and says it over the socket.
+   * after its end. null where it could not be given one and says it over the socket.
    */
   readBegun(): number | null;
   /** Private resident bytes now, without the pages of programs and libraries shared with others; null when it has ended. */

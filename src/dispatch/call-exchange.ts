@@ -3,14 +3,16 @@
  * payload as its JSON value; an http function gets a POST to its first route with the payload as the body.
  */
 import type { FunctionSpec, HandlerStyle, LiveDeployment } from "../contract/deployment.ts";
-import { AloftError } from "../contract/errors.ts";
-import type { Exchange, ExchangeLink } from "../contract/exchange.ts";
+import type { AloftError } from "../contract/errors.ts";
 import type { CallResult } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
 import type { InvocationRecord } from "../contract/observing.ts";
+import { routesOf } from "../contract/route.ts";
 import type { Clock } from "../lib/clock.ts";
 import { traceparent } from "../lib/ids.ts";
-import { outcomeOf } from "../contract/outcome.ts";
+import { InvokeKind } from "../wire/frames.ts";
+import { GatheredExchange } from "./gathered-exchange.ts";
+import { recordOf } from "./invocation-record.ts";
 
 export interface CallExchangeOptions {
   readonly live: LiveDeployment;
@@ -38,183 +40,53 @@ const requestStyles: ReadonlySet<HandlerStyle> = new Set<HandlerStyle>([
   "server",
 ]);
 
-export class CallExchange implements Exchange {
+/** Submit `exchange`; `result` rejects with what the function or the platform failed with. */
+export interface PendingCall {
+  readonly exchange: GatheredExchange;
   readonly result: Promise<CallResult>;
-  readonly invocationId: string;
-  readonly kind: number;
-  readonly functionNumber: number;
-  readonly text: string;
-  readonly body: Buffer | null;
-  readonly isBodyComplete: boolean;
-  readonly arrivedAtMs: number;
-  deadlineAtMs: number;
-  deadlineFor: "head" | "idle" | "total" = "head";
-  handedAtMs = 0;
-  coldUs = 0;
-  memoryBytes = 0;
-  stream = 0;
-  handovers = 0;
-  hasBegun = false;
-  answer: "none" | "head" | "complete" = "none";
-  answerRoomBytes = 0;
-  isSettled = false;
-  cancelledAtMs = 0;
-
-  readonly #options: CallExchangeOptions;
-  readonly #chunks: Buffer[] = [];
-  #bytes = 0;
-  #status = 200;
-  #contentType = "";
-  #link: ExchangeLink | null = null;
-  #unsent: Buffer | null = null;
-  #roomBytes = limits.streamWindowBytes;
-  #answeredAtMs = 0;
-  #resolve: (result: CallResult) => void = () => {};
-  #reject: (error: AloftError) => void = () => {};
-
-  constructor(options: CallExchangeOptions) {
-    this.#options = options;
-    const { spec, payload } = options;
-    const takesRequest = requestStyles.has(spec.style);
-    this.invocationId = options.invocationId;
-    this.kind = takesRequest ? 0 : 1;
-    this.functionNumber = options.functionNumber;
-    this.arrivedAtMs = options.arrivedAtMs;
-    this.deadlineAtMs = options.arrivedAtMs + spec.limits.timeoutMs;
-    this.text = textFor(options, takesRequest);
-    const fits = payload.length <= limits.requestInlineBytes;
-    this.body = fits ? payload : null;
-    this.isBodyComplete = fits;
-    this.#unsent = fits ? null : payload;
-    this.result = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    if (payload.length > limits.payloadBytes) {
-      this.isSettled = true;
-      this.failed(
-        new AloftError(
-          "BODY_TOO_LARGE",
-          `the payload of ${payload.length} bytes is over the limit of ${limits.payloadBytes}`,
-        ),
-      );
-    }
-  }
-
-  /** The caller does not wait any longer. */
-  abandon(): void {
-    if (this.#answeredAtMs > 0 || this.isSettled) return;
-    if (this.#link === null) this.isSettled = true;
-    else this.#link.cancel(this);
-    this.failed(new AloftError("INVOCATION_CANCELLED", "the caller went away before the answer was complete"));
-  }
-
-  started(link: ExchangeLink): void {
-    this.#link = link;
-    this.#sendMore();
-  }
-
-  bodyRoom(bytes: number): void {
-    this.#roomBytes += bytes;
-    this.#sendMore();
-  }
-
-  head(status: number, headers: string, body: Buffer | null, isComplete: boolean): void {
-    this.#status = status;
-    this.#contentType = contentTypeIn(headers);
-    this.bodyChunk(body ?? noBytes, isComplete);
-  }
-
-  bodyChunk(chunk: Buffer, isComplete: boolean): void {
-    this.#bytes += chunk.length;
-    if (this.#bytes > limits.payloadBytes) {
-      this.isSettled = true;
-      this.#link?.cancel(this);
-      this.failed(
-        new AloftError("FUNCTION_BAD_RESPONSE", `the answer is over the limit of ${limits.payloadBytes} bytes`),
-      );
-      return;
-    }
-    if (chunk.length > 0) {
-      this.#chunks.push(Buffer.from(chunk));
-      if (!isComplete) this.#link?.grant(this, chunk.length);
-    }
-    if (isComplete) this.#answered();
-  }
-
-  failed(error: AloftError): void {
-    if (this.#answeredAtMs > 0) return;
-    this.#answeredAtMs = this.#options.clock.monotonicMs();
-    this.#record(error);
-    this.#reject(error);
-  }
-
-  /** The record was written with the answer; what `waitUntil` did after it is in the logs. */
-  ended(): void {}
-
-  #answered(): void {
-    this.#answeredAtMs = this.#options.clock.monotonicMs();
-    this.#record(null);
-    this.#resolve({
-      invocationId: this.invocationId,
-      cold: this.coldUs > 0,
-      waitUs: this.#waitUs(),
-      handlerUs: this.#handlerUs(),
-      status: this.#status,
-      contentType: this.#contentType,
-      body: Buffer.concat(this.#chunks),
-    });
-  }
-
-  #sendMore(): void {
-    while (this.#unsent !== null && this.#roomBytes > 0 && this.#link !== null) {
-      const part = this.#unsent.subarray(0, this.#roomBytes);
-      this.#roomBytes -= part.length;
-      const rest = this.#unsent.subarray(part.length);
-      this.#unsent = rest.length === 0 ? null : rest;
-      this.#link.sendBody(this, part, this.#unsent === null);
-    }
-  }
-
-  #waitUs(): number {
-    const untilMs = this.handedAtMs === 0 ? this.#answeredAtMs : this.handedAtMs;
-    return Math.round((untilMs - this.arrivedAtMs) * 1000);
-  }
-
-  #handlerUs(): number {
-    return this.handedAtMs === 0 ? 0 : Math.round((this.#answeredAtMs - this.handedAtMs) * 1000);
-  }
-
-  #record(error: AloftError | null): void {
-    const { live, spec, trigger, startedAtMs, record } = this.#options;
-    record({
-      id: this.invocationId,
-      app: live.app,
-      alias: live.alias,
-      function: spec.name,
-      deployment: live.deploymentId,
-      trigger,
-      startedAtMs,
-      waitUs: this.#waitUs(),
-      coldUs: this.coldUs,
-      handlerUs: this.#handlerUs(),
-      status: error === null ? this.#status : error.status,
-      outcome: error === null ? "ok" : outcomeOf(error),
-      attempt: 1,
-      memoryBytes: this.memoryBytes,
-      errorCode: error === null ? "" : error.code,
-      errorMessage: error === null ? "" : error.message.slice(0, 1000),
-      subject: "",
-    });
-  }
 }
 
-const noBytes = Buffer.alloc(0);
+export function createCall(options: CallExchangeOptions): PendingCall {
+  const { spec, payload, invocationId } = options;
+  const takesRequest = requestStyles.has(spec.style);
+  const { promise, resolve, reject } = Promise.withResolvers<CallResult>();
+  const exchange = new GatheredExchange({
+    invocationId,
+    kind: takesRequest ? InvokeKind.http : InvokeKind.call,
+    functionNumber: options.functionNumber,
+    text: textFor(options, takesRequest),
+    payload,
+    answerBytesMax: limits.payloadBytes,
+    arrivedAtMs: options.arrivedAtMs,
+    timeoutMs: spec.limits.timeoutMs,
+    clock: options.clock,
+    onAnswered(answer) {
+      recordCall(options, exchange, answer.status, null);
+      resolve({ invocationId, cold: exchange.coldUs > 0, ...answer });
+    },
+    onFailed(error) {
+      recordCall(options, exchange, error.status, error);
+      reject(error);
+    },
+  });
+  exchange.checkPayload(limits.payloadBytes);
+  return { exchange, result: promise };
+}
+
+function recordCall(
+  options: CallExchangeOptions,
+  exchange: GatheredExchange,
+  status: number,
+  error: AloftError | null,
+): void {
+  const { live, spec, trigger, startedAtMs, record } = options;
+  record(recordOf({ live, spec, trigger, startedAtMs, exchange, status, error, attempt: 1, subject: "" }));
+}
 
 function textFor(options: CallExchangeOptions, takesRequest: boolean): string {
   const { invocationId, spec, payload } = options;
   const trace = traceparent(options.traceparent, invocationId);
-  const route = spec.triggers.find((one) => one.kind === "http");
+  const route = routesOf(spec.triggers)[0];
   const method = takesRequest && route !== undefined && route.method !== "*" ? route.method : "POST";
   const path = takesRequest && route !== undefined ? plainPath(route.path) : "/";
   const lines = [invocationId, trace, "1", method, "http://localhost", path, "127.0.0.1", ""];
@@ -231,10 +103,4 @@ function plainPath(path: string): string {
 function contentTypeOf(payload: Buffer): string {
   const first = payload.toString("latin1", 0, 100).trimStart()[0] ?? "";
   return '{["-0123456789tfn'.includes(first) ? "application/json" : "text/plain; charset=utf-8";
-}
-
-function contentTypeIn(headers: string): string {
-  const pairs = headers.split("\n");
-  for (let at = 0; at < pairs.length; at += 2) if (pairs[at] === "content-type") return pairs[at + 1] ?? "";
-  return "";
 }

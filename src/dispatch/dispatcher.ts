@@ -4,14 +4,17 @@
  */
 import type { LiveDeployment } from "../contract/deployment.ts";
 import type { Dispatching, Routed } from "../contract/dispatching.ts";
+import type { Delivering, EventDelivery, RunningDelivery } from "../contract/durable.ts";
 import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Exchange } from "../contract/exchange.ts";
 import type { CallRequest, Caller, CallResult } from "../contract/invoking.ts";
 import type { InvocationRecord, Observer } from "../contract/observing.ts";
 import type { Clock } from "../lib/clock.ts";
-import { CallExchange } from "./call-exchange.ts";
+import { createCall } from "./call-exchange.ts";
+import { createEvent } from "./event-exchange.ts";
 import { readTarget, type RequestTarget } from "./request-target.ts";
 import { type AppRouter, errorOfFailure } from "./router.ts";
+import { thrownIn } from "./thrown.ts";
 
 /** What the dispatcher needs of `pool/`. */
 export interface Groups {
@@ -41,7 +44,7 @@ export type NestedAnswer =
   | { ok: true; value: unknown }
   | { ok: false; code: string; type: string; message: string; stack: string };
 
-export class Dispatcher implements Dispatching, Caller {
+export class Dispatcher implements Dispatching, Caller, Delivering {
   readonly #options: DispatcherOptions;
   /** By deployment, then by function number: a warm request finds its group without building a key. */
   readonly #groups = new WeakMap<LiveDeployment, ReturnType<Groups["group"]>[]>();
@@ -135,11 +138,8 @@ export class Dispatcher implements Dispatching, Caller {
       const isJson = result.contentType.includes("json");
       return { ok: true, value: text === "" ? null : isJson ? JSON.parse(text) : text };
     } catch (error) {
-      const { code, message, detail } = asAloftError(error);
-      const type = textOr(detail?.["error"], "Error");
-      // The name stands in front of the message for people; here it has a place of its own.
-      const plain = message.startsWith(`${type}: `) ? message.slice(type.length + 2) : message;
-      return { ok: false, code, type, message: plain, stack: textOr(detail?.["stack"], "") };
+      const failure = asAloftError(error);
+      return { ok: false, code: failure.code, ...thrownIn(failure) };
     }
   }
 
@@ -160,7 +160,7 @@ export class Dispatcher implements Dispatching, Caller {
       });
     }
     const nowMs = this.#options.clock.monotonicMs();
-    const exchange = new CallExchange({
+    const { exchange, result } = createCall({
       live,
       spec,
       functionNumber,
@@ -174,13 +174,29 @@ export class Dispatcher implements Dispatching, Caller {
       record: (record) => this.record(record),
     });
     signal?.addEventListener("abort", () => exchange.abandon(), { once: true });
-    this.submit(live, exchange, nowMs);
-    return await exchange.result;
+    if (!exchange.isSettled) this.submit(live, exchange, nowMs);
+    return await result;
   }
-}
 
-function textOr(value: unknown, otherwise: string): string {
-  return typeof value === "string" ? value : otherwise;
+  deliver(delivery: EventDelivery): RunningDelivery {
+    const { live, functionNumber } = delivery;
+    const spec = live.manifest.functions[functionNumber];
+    if (spec === undefined) throw new Error(`deployment ${live.deploymentId} has no function ${functionNumber}`);
+    const { clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const invocationId = this.#options.newInvocationId();
+    const { exchange, ended } = createEvent({
+      delivery,
+      spec,
+      invocationId,
+      arrivedAtMs: nowMs,
+      startedAtMs: clock.nowMs(),
+      clock,
+      record: (record) => this.record(record),
+    });
+    if (!exchange.isSettled) this.submit(live, exchange, nowMs);
+    return { invocationId, ended, cancel: () => exchange.abandon() };
+  }
 }
 
 function encodeParams(params: Readonly<Record<string, string>>): string {

@@ -13,6 +13,7 @@
  * have none. find-my-way can also compile its trees: a lookup with a parameter then takes 60 ns instead of 190, but a
  * tree 27 KB instead of 10 and 0.4 ms to build: not worth it for 0.5 % of a request.
  */
+import { routesOf } from "../contract/route.ts";
 import Router from "find-my-way";
 import type { FunctionSpec, HandlerStyle, Manifest } from "../contract/deployment.ts";
 import { limits } from "../contract/limits.ts";
@@ -76,7 +77,7 @@ export function createRouteTable(manifest: Pick<Manifest, "functions">): RouteTa
   const sdkRoutes: Route[] = [];
   const otherRoutes: Route[] = [];
   for (const [functionIndex, spec] of manifest.functions.entries()) {
-    (isSdkStyle(spec.style) ? sdkRoutes : otherRoutes).push(...routesOf(spec, functionIndex));
+    (isSdkStyle(spec.style) ? sdkRoutes : otherRoutes).push(...routeListOf(spec, functionIndex));
   }
   const all = [...sdkRoutes, ...otherRoutes];
   const first = otherRoutes[0];
@@ -91,7 +92,7 @@ export function createRouteTable(manifest: Pick<Manifest, "functions">): RouteTa
 /** Manifests with the same text here have the same table. */
 export function routesText(manifest: Pick<Manifest, "functions">): string {
   const lines = manifest.functions.map(({ style, triggers }) =>
-    [isSdkStyle(style) ? "sdk" : "", ...triggers.map(({ method, path }) => `${method} ${path}`)].join(" "),
+    [isSdkStyle(style) ? "sdk" : "", ...routesOf(triggers).map(({ method, path }) => `${method} ${path}`)].join(" "),
   );
   return lines.join("\n");
 }
@@ -119,11 +120,11 @@ function isSdkStyle(style: HandlerStyle): boolean {
   return style === "http";
 }
 
-function routesOf(spec: FunctionSpec, functionIndex: number): Route[] {
+function routeListOf(spec: FunctionSpec, functionIndex: number): Route[] {
   const match: FunctionMatch = { kind: "function", functionIndex, params: noParams };
-  return spec.triggers
-    .filter((trigger) => trigger.kind === "http")
-    .flatMap(({ method, path }) => withoutOptional(path).map((each) => ({ method, path: each, match })));
+  return routesOf(spec.triggers).flatMap(({ method, path }) =>
+    withoutOptional(path).map((each) => ({ method, path: each, match })),
+  );
 }
 
 /** `/posts/:page?` is `/posts/:page` and `/posts`. */

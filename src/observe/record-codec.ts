@@ -11,7 +11,16 @@ import { limits } from "../contract/limits.ts";
 import type { InvocationRecord } from "../contract/observing.ts";
 import { at, type BlockReader, BlockWriter } from "./block.ts";
 
-export const triggers = ["http", "invoke", "call"] as const satisfies InvocationRecord["trigger"][];
+export const triggers = [
+  "http",
+  "invoke",
+  "call",
+  "queue",
+  "stream",
+  "cron",
+  "blob",
+  "async",
+] as const satisfies InvocationRecord["trigger"][];
 export const outcomes = [
   "ok",
   "error",
@@ -139,6 +148,16 @@ function triggerNumber(trigger: InvocationRecord["trigger"]): number {
       return 1;
     case "call":
       return 2;
+    case "queue":
+      return 3;
+    case "stream":
+      return 4;
+    case "cron":
+      return 5;
+    case "blob":
+      return 6;
+    case "async":
+      return 7;
   }
 }
 

@@ -4,10 +4,12 @@ import { AloftError } from "../contract/errors.ts";
 import { functionLimits, limits } from "../contract/limits.ts";
 import { isFunctionName } from "../contract/names.ts";
 import { parseRoute } from "../contract/route.ts";
+import { parseEventTrigger } from "../contract/trigger-options.ts";
 
 const styles: ReadonlySet<string> = new Set<HandlerStyle>([
   "http",
   "fn",
+  "event",
   "fetch",
   "lambda",
   "ff-http",
@@ -49,12 +51,20 @@ function parseFunction(value: unknown): DescribedFunction {
 }
 
 function parseTrigger(name: string, value: unknown): Trigger {
-  if (!isRecord(value) || value["kind"] !== "http")
-    throw invalid(`the function ${name} has a trigger of an unknown kind`);
+  if (!isRecord(value) || typeof value["kind"] !== "string") throw invalid(`a trigger of ${name} has no kind`);
+  if (value["kind"] !== "http") return parseEvent(name, value["kind"], value);
   const { method, path } = value;
   if (typeof method !== "string" || typeof path !== "string") throw invalid(`a route of ${name} has no method or path`);
   const route = method === "*" ? path : `${method} ${path}`;
   return { kind: "http", ...parseRoute(route) };
+}
+
+function parseEvent(name: string, kind: string, value: Readonly<Record<string, unknown>>): Trigger {
+  try {
+    return parseEventTrigger(kind, value["name"], value["options"]);
+  } catch (error) {
+    throw invalid(`the function ${name}: ${(error as Error).message}`);
+  }
 }
 
 function parseLimits(name: string, value: unknown): Partial<FunctionLimits> {

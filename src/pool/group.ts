@@ -7,10 +7,10 @@
  */
 import { AloftError } from "../contract/errors.ts";
 import type { Exchange } from "../contract/exchange.ts";
-import type { GroupSpec, LiveDeployment } from "../contract/deployment.ts";
+import type { FunctionSpec, GroupSpec, LiveDeployment } from "../contract/deployment.ts";
 import type { GroupStatus } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
-import type { Assign, CallMessage, ReplyMessage } from "../wire/messages.ts";
+import type { Assign, AssignFunction, CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { createScalerState, decideScale, type ScalePolicy, type ScalerState, wantsInstanceNow } from "./autoscaler.ts";
 import { crashBackoffMs } from "./crash-backoff.ts";
 import type { EndReason } from "./end-error.ts";
@@ -41,6 +41,10 @@ const orderly: ReadonlySet<EndReason | null> = new Set<EndReason>(["idle", "reti
 interface ReadyWaiter {
   readonly resolve: () => void;
   readonly reject: (error: AloftError) => void;
+}
+
+function assignedFunction({ name, limits: { timeoutMs }, program }: FunctionSpec): AssignFunction {
+  return program === undefined ? { name, timeoutMs } : { name, timeoutMs, handler: program.handler };
 }
 
 export class Group implements InstanceOwner {
@@ -294,7 +298,7 @@ export class Group implements InstanceOwner {
       deployment: deploymentId,
       root,
       entry: manifest.entry,
-      functions: manifest.functions.map((one) => ({ name: one.name, timeoutMs: one.limits.timeoutMs })),
+      functions: manifest.functions.map(assignedFunction),
       ...(program === undefined ? {} : { program: { ...program, concurrency: this.#concurrency } }),
       lambda: manifest.functions.find((one) => one.group === this.spec.name && one.style === "lambda")?.name ?? null,
       variables,

@@ -73,14 +73,15 @@ export function guestSpec(
         env: nodeEnvironment,
       };
     case "python": {
-      const { executable, guest, folders } = program.python();
+      const { executable, guest, paths, home } = program.python();
       return {
         ...common,
         // -s: no packages of the machine's user; -B: nothing is written beside the code; -u: print is not held back.
         argv: [executable, "-s", "-B", "-u", guest],
         files: [executable],
-        folders,
-        env: { ...systemEnvironment, ...variables },
+        paths,
+        // Wherever the sandbox shows the executable, its standard library is found.
+        env: { ...systemEnvironment, PYTHONHOME: home, ...variables },
       };
     }
     default:

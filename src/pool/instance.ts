@@ -84,6 +84,8 @@ export class Instance implements ExchangeLink {
   isBlocked = false;
   /** One of its group's `minInstances`. */
   kept = false;
+  /** It has something to do when it ends in order: a program to stop, an app's own shutdown. */
+  isGraceful = false;
   /** Resolves when it is gone and its owner knows. */
   readonly ended: Promise<void>;
   readonly #sandbox: SandboxProcess;
@@ -322,8 +324,17 @@ export class Instance implements ExchangeLink {
     this.#sandbox.kill();
   }
 
+  /** One with something left to do ends by itself; `sweep` sees that it does. */
   #endDrained(): void {
-    this.kill(this.#cause === null ? "retired" : "crashed");
+    if (!this.isGraceful || this.#cause !== null) {
+      this.kill(this.#cause === null ? "retired" : "crashed");
+      return;
+    }
+    if (this.#endReason !== null) return;
+    this.#endReason = "retired";
+    this.#drainUntilMs = this.#now() + limits.stopGraceMs;
+    this.#writer.empty(FrameType.drain, 0, 0);
+    this.#writer.flush();
   }
 
   // --- frames
@@ -508,9 +519,12 @@ export class Instance implements ExchangeLink {
   }
 
   #close(exchange: Exchange, isGivenBack = false): void {
+    // Whoever is told of the end also wants to know whether there was a beginning.
+    if (exchange.closed !== undefined && exchange.answer === "none") this.#readBegun();
     this.#exchanges.delete(exchange.stream);
     this.#uploadRoomBytes.delete(exchange.stream);
     this.#askedBack.delete(exchange);
+    if (!isGivenBack) exchange.closed?.();
     this.inFlight -= 1;
     if (this.inFlight === 0) {
       this.idleSinceMs = this.#now();
@@ -612,9 +626,12 @@ export class Instance implements ExchangeLink {
     this.#readBegun();
     const unbegun: Exchange[] = [];
     for (const exchange of this.#exchanges.values()) {
-      if (exchange.isSettled) continue;
-      if (isAllRead && mayGoElsewhere(exchange)) unbegun.push(exchange);
-      else this.#settle(exchange, error);
+      if (!exchange.isSettled && isAllRead && mayGoElsewhere(exchange)) {
+        unbegun.push(exchange);
+        continue;
+      }
+      this.#settle(exchange, error);
+      exchange.closed?.();
     }
     this.#exchanges.clear();
     this.lostInFlight = this.inFlight;

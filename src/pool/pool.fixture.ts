@@ -37,7 +37,7 @@ export class TestPool {
         node: "/node",
         entry: "/guest",
         companion: "/companion",
-        python: () => ({ executable: "/python3", guest: "/guest/main.py", folders: [], version: "3.9.0" }),
+        python: () => ({ executable: "/python3", guest: "/guest/main.py", paths: [], home: "/usr", version: "3.9.0" }),
       },
       clock: this.clock,
       newId: () => `id-${(this.#ids += 1)}`,

@@ -3,6 +3,7 @@
  * while there is something to look after.
  */
 import { availableParallelism } from "node:os";
+import { setTimeout as pause } from "node:timers/promises";
 import type { DescribedFunction, LiveDeployment } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import type { Exchange } from "../contract/exchange.ts";
@@ -213,6 +214,7 @@ export class Pool implements GroupHost {
       await new Promise((resolve) => setTimeout(resolve, sweepMs));
     }
     for (const zygotes of this.#zygotes.values()) zygotes.close();
+    await this.#stopGraceful();
     const left = [...this.#active].flatMap((group) => [...group.instances]);
     const error = new AloftError("SHUTTING_DOWN", "the server is stopping");
     for (const group of this.#active) group.stop(error);
@@ -225,6 +227,23 @@ export class Pool implements GroupHost {
     this.#isClosed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+  }
+
+  /** Programs hear that they end, and have a while for it. */
+  async #stopGraceful(): Promise<void> {
+    const ending: Promise<void>[] = [];
+    for (const group of this.#active) {
+      for (const instance of group.instances) {
+        if (!instance.isGraceful || instance.state !== "ready" || instance.inFlight > 0) continue;
+        instance.drain(this.nowMs());
+        ending.push(instance.ended);
+      }
+    }
+    if (ending.length === 0) return;
+    const stop = new AbortController();
+    const patience = pause(limits.stopGraceMs, null, { signal: stop.signal }).catch(() => null);
+    await Promise.race([Promise.all(ending), patience]);
+    stop.abort();
   }
 
   // --- for groups

@@ -4,7 +4,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { accessSync, constants, existsSync, realpathSync } from "node:fs";
-import { join } from "node:path";
+import { dirname } from "node:path";
 import { AloftError } from "../contract/errors.ts";
 
 export interface PythonProgram {
@@ -12,8 +12,10 @@ export interface PythonProgram {
   readonly executable: string;
   /** Absolute path of the guest runtime's first file. */
   readonly guest: string;
-  /** Folders that the interpreter reads: the standard library, the guest. */
-  readonly folders: readonly string[];
+  /** What the interpreter reads: the standard library, the libraries of its modules, the guest. */
+  readonly paths: readonly string[];
+  /** PYTHONHOME */
+  readonly home: string;
   /** "3.11.7" */
   readonly version: string;
 }
@@ -22,12 +24,31 @@ const oldest = [3, 9] as const;
 const askMs = 10_000;
 const hint = "install Python 3.9 or newer, on Debian with: apt-get install python3";
 
-/** What the interpreter says of itself: a shim that starts another one is seen through. */
+/**
+ * What the interpreter says of itself: a shim that starts another one is seen through. The libraries that its modules are
+ * linked with are found by loading those modules.
+ */
 const question = `
-import json, sys, sysconfig
-paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")} | {sysconfig.get_config_var("DESTSHARED")}
-libdir = sysconfig.get_config_var("LIBDIR") if sysconfig.get_config_var("Py_ENABLE_SHARED") else None
-print(json.dumps({"executable": sys.executable, "version": list(sys.version_info[:3]), "folders": [p for p in paths if p], "libdir": libdir}))
+import json, os, sys, sysconfig
+folders = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_config_var("DESTSHARED")}
+libraries = []
+try:
+    import ctypes
+    for folder in [f for f in folders if f]:
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            if name.endswith(".so") and "test" not in name and "tkinter" not in name:
+                try: ctypes.CDLL(os.path.join(folder, name))
+                except OSError: pass
+    class Info(ctypes.Structure):
+        _fields_ = [("address", ctypes.c_void_p), ("name", ctypes.c_char_p)]
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Info), ctypes.c_size_t, ctypes.c_void_p)
+    def add(info, size, data):
+        libraries.append((info.contents.name or b"").decode())
+        return 0
+    ctypes.CDLL(None).dl_iterate_phdr(add, None)
+except (ImportError, AttributeError): pass
+print(json.dumps({"executable": sys.executable, "version": list(sys.version_info[:3]), "home": sys.base_prefix,
+    "folders": [f for f in folders if f], "libraries": [f for f in libraries if f.startswith("/")]}))
 `;
 
 /** Remembers what it found; what it did not find it looks for again, for it may have been installed meanwhile. */
@@ -45,13 +66,12 @@ function findPython(guest: string, candidates: readonly string[]): PythonProgram
     const version = answer.version.join(".");
     const [major = 0, minor = 0] = answer.version;
     if (major === oldest[0] && minor >= oldest[1]) {
-      const folders = [
-        ...new Set(answer.folders.filter((folder) => existsSync(folder)).map((one) => realpathSync(one))),
-      ];
+      const found = [...answer.folders, ...answer.libraries].filter((path) => existsSync(path));
       return {
         executable: realpathSync(answer.executable),
         guest,
-        folders: [...withoutInner(folders), join(guest, "..")],
+        paths: [...withoutInner([...new Set(found)]), dirname(guest)],
+        home: answer.home,
         version,
       };
     }
@@ -64,7 +84,9 @@ function findPython(guest: string, candidates: readonly string[]): PythonProgram
 interface Answer {
   readonly executable: string;
   readonly version: readonly number[];
+  readonly home: string;
   readonly folders: readonly string[];
+  readonly libraries: readonly string[];
 }
 
 function ask(candidate: string): Answer | null {

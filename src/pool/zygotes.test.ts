@@ -55,7 +55,7 @@ async function open(t: Pick<TestContext, "after">, over: Partial<ZygotesOptions>
       node: "/node",
       entry: "/guest",
       companion: "/companion",
-      python: () => ({ executable: "/python3", guest: "/guest/main.py", folders: [], version: "3.9.0" }),
+      python: () => ({ executable: "/python3", guest: "/guest/main.py", paths: [], home: "/usr", version: "3.9.0" }),
     },
     kind: "node",
     clock,

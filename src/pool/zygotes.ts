@@ -275,6 +275,7 @@ export class Zygotes implements InstanceOwner {
     const spec = { ...guestSpec(program, kind, newId(), memoryMiB, variables), priority };
     const started = new Instance(this.#options.sandbox.start(spec), owner, memoryMiB, this.#now);
     started.isBackground = priority === "background";
+    started.isGraceful = kind !== "node";
     return started;
   }
 

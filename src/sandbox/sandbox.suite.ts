@@ -125,6 +125,18 @@ export function sandboxSuite({ kind, open }: SuiteOptions): void {
       }
     });
 
+    test("what a program wrote to descriptor 4 is known, also after its end", async (t) => {
+      const code = `const mark = Buffer.alloc(4); mark.writeUInt32LE(7); fs.writeSync(4, mark, 0, 4, 0); fs.writeSync(3, String(fs.fstatSync(4).size));
+        new net.Socket({ fd: 3 }).once("data", () => { mark.writeUInt32LE(9); fs.writeSync(4, mark, 0, 4, 0); process.kill(process.pid, "SIGKILL"); process.abort(); });`;
+      const started = start(t, code);
+      assert.equal(started.readBegun(), 0);
+      assert.equal(String(await once(started.socket, "data")), "4");
+      assert.equal(started.readBegun(), 7);
+      started.socket.write("on");
+      await started.exited;
+      assert.equal(started.readBegun(), 9);
+    });
+
     test("when a program has ended nothing is kept of it", async (t) => {
       const started = start(t, "");
       assert.ok(existsSync(started.folder));

@@ -83,6 +83,8 @@ export const InvokeKind = {
   http: 0,
   /** The handler gets one JSON value and answers with one. */
   call: 1,
+  /** The handler gets an EventDocument and answers with an OutcomeDocument (`effects.ts`). */
+  event: 2,
 } as const;
 
 export const CancelReason = {

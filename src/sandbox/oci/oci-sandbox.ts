@@ -24,6 +24,7 @@ import { limits } from "../../contract/limits.ts";
 import type { Sandbox, SandboxExit, SandboxProcess, SandboxSpec } from "../../contract/sandbox.ts";
 import type { NetworkPolicy } from "../../contract/network.ts";
 import type { Clock } from "../../lib/clock.ts";
+import { type BegunMark, openBegunMark } from "../begun-mark.ts";
 import { Cgroup, type CgroupPlace } from "./cgroups.ts";
 import { type HostIdRange, HostIdPool } from "./host-ids.ts";
 import { endLeftovers, noteCgroups } from "./leftovers.ts";
@@ -74,6 +75,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
     const name = groupNameOf(options.folder, spec.id);
     const folder = join(options.folder, spec.id);
     let network: InstanceNetwork | null = null;
+    let mark: BegunMark | null = null;
     try {
       const sharedWith = spec.sharesNetworkOf === undefined ? null : sharedNetwork(spec.sharesNetworkOf);
       if (sharedWith !== null) network = sharedWith.network;
@@ -83,7 +85,8 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
       const config = configOf(spec, name, folder, taken, networkPath);
       writeFileSync(join(folder, "config.json"), JSON.stringify(config), { mode: 0o600 });
       const making = sharedWith === null ? (network?.making ?? "") : "";
-      const child = spawnRuntime({ runtime: options.runtime, stateFolder, bundle: folder, name, making });
+      mark = openBegunMark(folder, spec.id);
+      const child = spawnRuntime({ runtime: options.runtime, stateFolder, bundle: folder, name, making, mark });
       const isBackground = spec.priority === "background";
       if (isBackground && child.pid !== undefined) setPriority(child.pid, backgroundNice);
       const started = new OciProcess({
@@ -94,6 +97,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
         cgroup: new Cgroup(options.cgroups, name),
         trees,
         network,
+        mark,
         onGone: () => {
           ids.giveBack(taken);
           network?.letGo();
@@ -103,6 +107,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
       void started.exited.then(() => running.delete(spec.id));
       return started;
     } catch (error) {
+      mark?.close();
       network?.letGo();
       ids.giveBack(taken);
       rmSync(folder, { recursive: true, force: true });
@@ -129,7 +134,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
     taken: HostIds,
     networkPath: string | null,
   ): Record<string, unknown> {
-    const { argv, bound } = root.show(spec.files, spec.argv);
+    const { argv, bound } = root.show(spec.files, spec.argv, spec.paths);
     return ociSpec({
       argv,
       env: { ...spec.env, TMPDIR: "/tmp" },
@@ -184,17 +189,18 @@ interface RuntimeStart {
   readonly name: string;
   /** Shell commands that come first. */
   readonly making: string;
+  readonly mark: BegunMark | null;
 }
 
-function spawnRuntime({ runtime, stateFolder, bundle, name, making }: RuntimeStart): ChildProcess {
-  // --keep: the group stays until its counters have been read. Descriptor 3 goes through to the program.
-  const parameters = ["--root", stateFolder, "run", "--keep", "--preserve-fds", "1", "--bundle", bundle, name];
+function spawnRuntime({ runtime, stateFolder, bundle, name, making, mark }: RuntimeStart): ChildProcess {
+  // --keep: the group stays until its counters have been read. Descriptors 3 and 4 go through to the program.
+  const parameters = ["--root", stateFolder, "run", "--keep", "--preserve-fds", "2", "--bundle", bundle, name];
   const [program, ...rest] =
     making === "" ? [runtime, ...parameters] : ["/bin/sh", "-c", `${making}exec "$@"`, "sh", runtime, ...parameters];
   return spawn(program ?? runtime, rest, {
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
-    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", "pipe", mark?.descriptor ?? "ignore"],
     // A process group of its own, so that a runtime that hangs is ended with its helpers.
     detached: true,
   });
@@ -208,6 +214,7 @@ interface OciProcessParts {
   readonly cgroup: Cgroup;
   readonly trees: LinkedTrees;
   readonly network: InstanceNetwork | null;
+  readonly mark: BegunMark | null;
   readonly onGone: () => void;
 }
 
@@ -248,9 +255,8 @@ class OciProcess implements SandboxProcess {
     return pid === undefined ? null : `/proc/${pid}/ns/net`;
   }
 
-  /** The program has no descriptor 4. */
-  readBegun(): null {
-    return null;
+  readBegun(): number | null {
+    return this.#parts.mark?.read() ?? null;
   }
 
   memoryBytes(): number | null {
@@ -286,7 +292,7 @@ class OciProcess implements SandboxProcess {
   }
 
   async #watchEnd(): Promise<SandboxExit> {
-    const { child, cgroup, folder, stateFolder, onGone } = this.#parts;
+    const { child, cgroup, folder, stateFolder, mark, onGone } = this.#parts;
     const how = await new Promise<Omit<SandboxExit, "oomKilled">>((resolve) => {
       child.once("error", () => resolve({ code: null, signal: null }));
       child.once("exit", (code, signal) => resolve(exitOf(code, signal)));
@@ -295,6 +301,7 @@ class OciProcess implements SandboxProcess {
     if (this.#killTimer !== null) clearTimeout(this.#killTimer);
     this.#killRuntime();
     const oomKilled = cgroup.oomKills() > 0;
+    mark?.close();
     while (cgroup.kill() > 0 || !cgroup.remove()) await pause(groupLookMs);
     await rm(stateFolder, { recursive: true, force: true }).catch(() => {});
     await rm(folder, { recursive: true, force: true }).catch(() => {});

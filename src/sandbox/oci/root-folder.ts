@@ -2,7 +2,7 @@
  * The root that all instances see, read-only: mount points for what is bound into it, and the few files of /etc that a C
  * library asks for. It has to lie where any user may walk to it, because the runtime enters it as the container's own root.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { BoundFile } from "./oci-spec.ts";
 import { sharedLibrariesOf } from "./shared-libraries.ts";
@@ -29,6 +29,7 @@ export class RootFolder {
   readonly path: string;
   /** What every instance has. */
   readonly #common: BoundFile[] = [];
+  readonly #inPlace = new Map<string, BoundFile>();
   readonly #programs = new Map<string, { readonly target: string; readonly bound: readonly BoundFile[] }>();
 
   /** `resolver`: the address that programs ask for names; null: there is none. */
@@ -47,14 +48,35 @@ export class RootFolder {
     }
   }
 
-  /** What to bind for a program that needs these files, and `argv` as it names them inside. */
-  show(files: readonly string[], argv: readonly string[]): { bound: readonly BoundFile[]; argv: readonly string[] } {
+  /** What to bind for a program that needs these files and paths, and `argv` as it names the files inside. */
+  show(
+    files: readonly string[],
+    argv: readonly string[],
+    paths: readonly string[] = [],
+  ): { bound: readonly BoundFile[]; argv: readonly string[] } {
     const shown = files.map((file) => ({ file, ...this.#show(file) }));
     const targets = new Map(shown.map(({ file, target }) => [file, target]));
+    const bound = [
+      ...this.#common,
+      ...shown.flatMap((one) => one.bound),
+      ...paths.map((path) => this.#showInPlace(path)),
+    ];
     return {
-      bound: [...this.#common, ...shown.flatMap(({ bound }) => bound)],
+      // Programs and their modules need some of the same libraries.
+      bound: [...new Map(bound.map((one) => [one.target, one])).values()],
       argv: argv.map((each) => targets.get(each) ?? each),
     };
+  }
+
+  #showInPlace(path: string): BoundFile {
+    let found = this.#inPlace.get(path);
+    if (found === undefined) {
+      found = { source: realpathSync(path), target: path };
+      if (statSync(path).isDirectory()) this.#makeFolder(path);
+      else this.#makeFile(path, "");
+      this.#inPlace.set(path, found);
+    }
+    return found;
   }
 
   #show(file: string): { readonly target: string; readonly bound: readonly BoundFile[] } {

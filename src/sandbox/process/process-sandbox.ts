@@ -5,7 +5,7 @@
  * What was left behind by a server that was killed is ended at the next start: each instance's folder names its process
  * and that process's start time, so that a number the system has given to somebody else is never touched.
  */
-import { type BegunMark, openBegunMark } from "./begun-mark.ts";
+import { type BegunMark, openBegunMark } from "../begun-mark.ts";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";

@@ -14,7 +14,7 @@ test("what a program wrote to its descriptor 4 is there after its death, and aft
   const mark = openBegunMark(folder, "one");
   assert.ok(mark !== null);
   assert.equal(mark.read(), 0);
-  const guest = new URL("../../../guest/node/begun-mark.ts", import.meta.url).href;
+  const guest = new URL("../../guest/node/begun-mark.ts", import.meta.url).href;
   const code = `
     const { openBegunMark } = await import(${JSON.stringify(guest)});
     const markBegun = openBegunMark();
@@ -33,7 +33,7 @@ test("what a program wrote to its descriptor 4 is there after its death, and aft
 });
 
 test("a guest without descriptor 4 says so", () => {
-  const guest = new URL("../../../guest/node/begun-mark.ts", import.meta.url).href;
+  const guest = new URL("../../guest/node/begun-mark.ts", import.meta.url).href;
   const code = `const { openBegunMark } = await import(${JSON.stringify(guest)}); console.log(openBegunMark());`;
   const run = spawnSync(process.execPath, ["--input-type=module", "-e", code], { encoding: "utf8" });
   assert.equal(run.stdout, "null\n", run.stderr);
