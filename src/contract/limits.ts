@@ -85,6 +85,7 @@ export const limits = {
   startMs: 30 * second, // from hand-over to ready, the import of the code included
   crashBackoffMinMs: 1 * second,
   crashBackoffMaxMs: 30 * second,
+  companionMiB: 64, // of what speaks for a program, beside the function's own memory: measured 40 to 55
   processesPerInstance: 256, // threads included: Node has ten, and one for each worker
   openFilesPerInstance: 4096, // sockets included; four times what AWS Lambda gives
   payloadBytes: 6 * MiB, // input and output of `fn` and Lambda handlers, as AWS Lambda

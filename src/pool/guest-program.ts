@@ -6,8 +6,10 @@
  *   companion   starts a program that knows nothing of frames and speaks for it: the other runtimes
  */
 import type { Program, Runtime } from "../contract/deployment.ts";
+import { limits } from "../contract/limits.ts";
 import type { SandboxSpec } from "../contract/sandbox.ts";
 import type { PythonProgram } from "./python-program.ts";
+import { systemPaths } from "./system-paths.ts";
 
 export type GuestKind = "node" | "python" | "companion";
 
@@ -40,7 +42,7 @@ export function guestKindOf(program: Program | undefined): GuestKind {
 /** What a Node process needs beside the JavaScript heap: code, stacks, buffers, the runtime itself. */
 const besideHeapMiB = 48;
 /** The companion holds no more than the bodies under way. */
-const companionHeapMiB = 64;
+const companionHeapMiB = 48;
 
 const systemEnvironment = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -68,8 +70,11 @@ export function guestSpec(
     case "companion":
       return {
         ...common,
+        // Its own memory is not the function's.
+        memoryMiB: memoryMiB + limits.companionMiB,
         argv: [...nodeArguments(program, companionHeapMiB, 0), program.companion],
         files: [program.node, program.companion],
+        paths: systemPaths(),
         env: nodeEnvironment,
       };
     case "python": {

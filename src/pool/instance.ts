@@ -86,6 +86,8 @@ export class Instance implements ExchangeLink {
   kept = false;
   /** It has something to do when it ends in order: a program to stop, an app's own shutdown. */
   isGraceful = false;
+  /** Memory of a companion, which is not charged to the function. */
+  companionMiB = 0;
   /** Resolves when it is gone and its owner knows. */
   readonly ended: Promise<void>;
   readonly #sandbox: SandboxProcess;
@@ -281,7 +283,7 @@ export class Instance implements ExchangeLink {
     const bytes = this.#sandbox.memoryBytes();
     if (bytes === null) return;
     this.memoryBytes = bytes;
-    if (bytes > this.memoryMiB * 1024 * 1024) this.kill("memory");
+    if (bytes > (this.memoryMiB + this.companionMiB) * 1024 * 1024) this.kill("memory");
   }
 
   #onlyStuckAreLeft(nowMs: number): boolean {

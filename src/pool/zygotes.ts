@@ -7,6 +7,7 @@
  * minimum remembered there is none.
  */
 import type { AloftError } from "../contract/errors.ts";
+import { limits } from "../contract/limits.ts";
 import type { Sandbox } from "../contract/sandbox.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { ReplyMessage } from "../wire/messages.ts";
@@ -276,6 +277,7 @@ export class Zygotes implements InstanceOwner {
     const started = new Instance(this.#options.sandbox.start(spec), owner, memoryMiB, this.#now);
     started.isBackground = priority === "background";
     started.isGraceful = kind !== "node";
+    if (kind === "companion") started.companionMiB = limits.companionMiB;
     return started;
   }
 

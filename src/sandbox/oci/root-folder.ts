@@ -21,7 +21,8 @@ const zoneFolder = "/usr/share/zoneinfo";
 const etc: Readonly<Record<string, string>> = {
   passwd: "root:x:0:0::/:/sbin/nologin\nnobody:x:65534:65534::/tmp:/sbin/nologin\n",
   group: "root:x:0:\nnogroup:x:65534:\n",
-  hosts: "127.0.0.1 localhost\n::1 localhost\n127.0.0.1 aloft\n",
+  // The last one is where extensions of AWS Lambda listen.
+  hosts: "127.0.0.1 localhost\n::1 localhost\n127.0.0.1 aloft\n127.0.0.1 sandbox.localdomain sandbox\n",
   "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 };
 

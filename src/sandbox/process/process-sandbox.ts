@@ -132,7 +132,7 @@ function adopt(id: string, folder: string, child: ChildProcess, mark: BegunMark 
     place: (root) => root,
     // The network is the host's, and nothing here can take it away.
     setNetwork: () => {},
-    memoryBytes: () => (hasEnded ? null : residentBytesOf(pid)),
+    memoryBytes: () => (hasEnded ? null : residentBytesOfTree(pid)),
     setPriority: (priority) => {
       if (!hasEnded) setNice(pid, priority === "background" ? backgroundNice : 0);
     },
@@ -163,6 +163,28 @@ function setNice(pid: number, nice: number): void {
     writeFileSync(`/proc/${pid}/autogroup`, String(nice));
   } catch {
     // It has ended, or this kernel groups otherwise.
+  }
+}
+
+/** Of a process and all that descend from it; null when the first has ended. */
+function residentBytesOfTree(pid: number): number | null {
+  const own = residentBytesOf(pid);
+  if (own === null) return null;
+  return childrenOf(pid).reduce((sum, child) => sum + (residentBytesOfTree(child) ?? 0), own);
+}
+
+/** Of all its threads. Empty where the system does not say, or when it has ended. */
+function childrenOf(pid: number): number[] {
+  try {
+    const folder = `/proc/${pid}/task`;
+    return readdirSync(folder).flatMap((thread) =>
+      readFileSync(`${folder}/${thread}/children`, "latin1")
+        .split(" ")
+        .filter((one) => one !== "")
+        .map(Number),
+    );
+  } catch {
+    return [];
   }
 }
 
