@@ -8,15 +8,18 @@ import { join } from "node:path";
 import { createApi } from "./api/api.ts";
 import { openTokens } from "./api/tokens.ts";
 import { type Apps, openApps } from "./apps/apps.ts";
-import { openDataFolder } from "./apps/data-folder.ts";
+import { openDataFolder, openNewDataFolder } from "./apps/data-folder.ts";
+import { asDiskError } from "./apps/disk-errors.ts";
 import { takeOverJournal } from "./apps/meta/journal-takeover.ts";
 import { openKeyspaceMetaStore } from "./apps/meta/keyspace-meta-store.ts";
 import type { MetaStore } from "./apps/meta/meta-store.ts";
+import { createBackups } from "./backup/backup.ts";
+import { type ArchiveFacts, unpackArchive } from "./backup/restore.ts";
 import { bundleGuests } from "./build/guest.ts";
 import { readSearchPath, type Settings } from "./config.ts";
 import type { StatusJson } from "./contract/api.ts";
 import type { LiveDeployment } from "./contract/deployment.ts";
-import { AloftError } from "./contract/errors.ts";
+import { AloftError, asAloftError } from "./contract/errors.ts";
 import type { Exchange } from "./contract/exchange.ts";
 import type { InvocationRecord, LogLine } from "./contract/observing.ts";
 import type { Keyspace } from "./contract/keyspace.ts";
@@ -33,6 +36,7 @@ import type { InstanceLog } from "./pool/instance-logs.ts";
 import { Pool } from "./pool/pool.ts";
 import { pythonFinder } from "./pool/python-program.ts";
 import { openSandbox } from "./sandbox/open-sandbox.ts";
+import { beginIncarnation } from "./store/sqlite/incarnation.ts";
 import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
 
 export interface ServerOptions {
@@ -200,6 +204,15 @@ async function open(
   closers.push(() => clearInterval(collecting));
   if (settings.defaultApp !== null) await opened.setDefaultApp(settings.defaultApp);
 
+  const backups = createBackups({
+    copyKeyspace: (file) => keyspace.backup(file),
+    contents: [opened.contents()],
+    folder: join(folder.run, "backup"),
+    version: packageVersion(),
+    now: () => new Date(clock.nowMs()),
+    onError: (error) => warn(`a backup could not be finished: ${asAloftError(error).message}`),
+  });
+
   const door = createHttpDoor({
     dispatching: dispatcher,
     bodyBytesMax: settings.maxBodyBytes,
@@ -213,6 +226,7 @@ async function open(
   let adminBase = "";
   const api = createApi({
     apps: opened,
+    backups,
     caller: dispatcher,
     observer,
     tokens,
@@ -243,6 +257,23 @@ async function openMeta(keyspace: Keyspace, journalFile: string): Promise<MetaSt
   const meta = await openKeyspaceMetaStore(keyspace);
   await takeOverJournal(journalFile, meta);
   return meta;
+}
+
+/**
+ * Puts a backup into an empty folder, from which a server can be started then. Nothing else may run on the folder meanwhile. The
+ * folder is left empty when it throws: ARCHIVE_DAMAGED, DATA_NOT_EMPTY, DATA_TOO_NEW, DATA_UNWRITABLE, DISK_FULL.
+ */
+export async function restoreDataFolder(archive: AsyncIterable<Uint8Array>, path: string): Promise<ArchiveFacts> {
+  const folder = await openNewDataFolder(path);
+  try {
+    const facts = await unpackArchive(archive, folder.root);
+    beginIncarnation(folder.keyspaceFile);
+    await folder.finish();
+    return facts;
+  } catch (error) {
+    await folder.abandon();
+    throw asDiskError(error, folder.root);
+  }
 }
 
 /** What routes asks before anything can be routed: nothing is there. */

@@ -14,11 +14,12 @@ const root = join(import.meta.dirname, "..");
 /** What a room of src/ may import beside itself, contract/ and lib/. */
 const rooms: Readonly<Record<string, readonly string[]>> = {
   "config.ts": [],
-  cli: ["server.ts", "config.ts", "build"],
+  cli: ["server.ts", "config.ts", "build", "backup"],
   build: [],
   doors: [],
   api: [],
   apps: [],
+  backup: [],
   dispatch: ["wire"],
   pool: ["wire"],
   triggers: ["state", "shards", "wire"],

@@ -2,12 +2,20 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { type AloftError, problemOf } from "../contract/errors.ts";
+import { limits } from "../contract/limits.ts";
 
 export type Answer =
   | { readonly kind: "json"; readonly body: unknown }
   | { readonly kind: "bytes"; readonly headers: Readonly<Record<string, string>>; readonly body: Uint8Array | string }
   /** One JSON value a line, as they come. */
-  | { readonly kind: "lines"; readonly values: AsyncIterable<unknown> };
+  | { readonly kind: "lines"; readonly values: AsyncIterable<unknown> }
+  /** As much as there is, cut when the signal aborts or when nothing is taken for limits.responseIdleMs. */
+  | {
+      readonly kind: "stream";
+      readonly contentType: string;
+      readonly chunks: AsyncIterable<Uint8Array>;
+      readonly signal: AbortSignal;
+    };
 
 export function json(body: unknown): Answer {
   return { kind: "json", body };
@@ -29,6 +37,11 @@ export async function writeAnswer(response: ServerResponse, answer: Answer): Pro
       response.setHeader("content-type", "application/x-ndjson");
       response.flushHeaders();
       await writeLines(response, answer.values);
+      return;
+    case "stream":
+      response.setHeader("content-type", answer.contentType);
+      response.flushHeaders();
+      await writeChunks(response, answer.chunks, answer.signal);
   }
 }
 
@@ -55,18 +68,39 @@ function sendJson(response: ServerResponse, status: number, contentType: string,
 async function writeLines(response: ServerResponse, values: AsyncIterable<unknown>): Promise<void> {
   for await (const value of values) {
     if (response.destroyed) return;
-    if (response.write(`${JSON.stringify(value)}\n`)) continue;
-    const gone = new AbortController();
-    const stop = (): void => gone.abort();
-    response.once("close", stop);
-    try {
-      await once(response, "drain", { signal: gone.signal });
-    } catch (error) {
-      if (!gone.signal.aborted) throw error;
-      return;
-    } finally {
-      response.off("close", stop);
-    }
+    if (!response.write(`${JSON.stringify(value)}\n`) && !(await drained(response))) return;
   }
   response.end();
+}
+
+/** One that is cut has no proper end, so that nobody takes it for whole. */
+async function writeChunks(
+  response: ServerResponse,
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const chunk of chunks) {
+    const isTaken = response.write(chunk) || (await drained(response, AbortSignal.timeout(limits.responseIdleMs)));
+    if (isTaken && !signal.aborted && !response.destroyed) continue;
+    response.destroy();
+    return;
+  }
+  response.end();
+}
+
+/** false: the reader is gone, or has taken nothing before `signal` aborted. */
+async function drained(response: ServerResponse, signal?: AbortSignal): Promise<boolean> {
+  const gone = new AbortController();
+  const stop = (): void => gone.abort();
+  const ended = signal === undefined ? gone.signal : AbortSignal.any([gone.signal, signal]);
+  response.once("close", stop);
+  try {
+    await once(response, "drain", { signal: ended });
+    return true;
+  } catch (error) {
+    if (!ended.aborted) throw error;
+    return false;
+  } finally {
+    response.off("close", stop);
+  }
 }

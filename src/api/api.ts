@@ -5,6 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { StatusJson } from "../contract/api.ts";
+import type { BackingUp } from "../contract/backup.ts";
 import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Caller } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
@@ -14,6 +15,7 @@ import { systemClock, type Clock } from "../lib/clock.ts";
 import { assertAccess } from "./access.ts";
 import { writeAnswer, writeProblem } from "./answer.ts";
 import { appResources } from "./apps.ts";
+import { backupResources } from "./backup.ts";
 import { deployResources } from "./deploys.ts";
 import { deploymentResources } from "./deployments.ts";
 import { functionResources } from "./functions.ts";
@@ -27,6 +29,7 @@ import { variableResources } from "./variables.ts";
 
 export interface ApiDeps {
   readonly apps: Managing;
+  readonly backups: BackingUp;
   readonly caller: Caller;
   readonly observer: Observer;
   readonly tokens: Tokens;
@@ -47,6 +50,7 @@ export interface Api {
 
 export const resources: readonly Resource[] = [
   ...statusResources,
+  ...backupResources,
   ...appResources,
   ...functionResources,
   ...deploymentResources,

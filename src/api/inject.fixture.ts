@@ -39,6 +39,7 @@ export async function openTestApi(folder: string): Promise<TestApi> {
   const errors: unknown[] = [];
   const api = createApi({
     apps: test.apps,
+    backups: { open: () => Promise.resolve(fewChunks()) },
     caller: { call: (request) => testApi.call(request) },
     observer,
     tokens: await openTokens(meta, token.replaceAll(" ", "-")),
@@ -62,6 +63,10 @@ export async function openTestApi(folder: string): Promise<TestApi> {
     },
   };
   return testApi;
+}
+
+async function* fewChunks(): AsyncGenerator<Uint8Array> {
+  for (const text of ["an ", "archive"]) yield Buffer.from(text);
 }
 
 export interface InjectedRequest {

@@ -15,6 +15,7 @@ import type {
   RollbackJson,
   VariableJson,
 } from "../contract/api.ts";
+import type { ContentFolder } from "../contract/backup.ts";
 import type { LiveDeployment, Manifest } from "../contract/deployment.ts";
 import { limits } from "../contract/limits.ts";
 import type { Managing, VariableChange } from "../contract/managing.ts";
@@ -270,6 +271,23 @@ export class Apps implements Managing, LiveSource {
   collect(): Promise<void> {
     this.#collectSoon(() => this.#collector.collectAll());
     return this.#collecting;
+  }
+
+  /** What deployments are made of, for backups. */
+  contents(): ContentFolder {
+    const { content } = this.#parts;
+    return {
+      name: "files",
+      path: content.folder,
+      hold: () => {
+        const release = this.#collector.hold();
+        return () => {
+          release();
+          this.#collectSoon(() => this.#collector.collectAll());
+        };
+      },
+      list: () => content.paths(),
+    };
   }
 
   /** Resolves when the collecting that is under way has ended. */

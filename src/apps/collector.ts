@@ -16,6 +16,7 @@ export class Collector {
   readonly #parts: Parts;
   /** Folders `APP/ID` without a row that something still ran from when they were to be removed. */
   readonly #lingering = new Set<string>();
+  #holds = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -55,8 +56,19 @@ export class Collector {
     await this.#removeLingering();
   }
 
+  /** Until the answer is called, no content is removed; what became free meanwhile is, then. */
+  hold(): () => void {
+    this.#holds += 1;
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.#holds -= 1;
+      isHeld = false;
+    };
+  }
+
   removeIfFree(hash: string): void {
     const { catalog, deploys, content } = this.#parts;
+    if (this.#holds > 0) return; // found again by the walk through all of them
     if (!deploys.isHeld(hash) && !catalog.isHeld(hash)) content.removeSync(hash);
   }
 

@@ -41,16 +41,16 @@ export async function openContentStore(folder: string): Promise<ContentStore> {
 }
 
 export class ContentStore {
-  readonly #folder: string;
+  readonly folder: string;
   readonly #incoming: string;
 
   constructor(folder: string, incoming: string) {
-    this.#folder = folder;
+    this.folder = folder;
     this.#incoming = incoming;
   }
 
   pathOf(hash: string): string {
-    return join(this.#folder, hash.slice(0, 2), hash);
+    return join(this.folder, hash.slice(0, 2), hash);
   }
 
   /**
@@ -76,7 +76,7 @@ export class ContentStore {
       await rename(temporary, this.pathOf(expected.hash));
     } catch (error) {
       await rm(temporary, { force: true });
-      throw asDiskError(error, this.#folder);
+      throw asDiskError(error, this.folder);
     }
   }
 
@@ -90,7 +90,7 @@ export class ContentStore {
   /** Makes the names of these contents durable. */
   async syncNames(hashes: Iterable<string>): Promise<void> {
     const folders = new Set([...hashes].map((hash) => hash.slice(0, 2)));
-    await forEachParallel(folders, syncsAtOnce, (name) => syncFolder(join(this.#folder, name)));
+    await forEachParallel(folders, syncsAtOnce, (name) => syncFolder(join(this.folder, name)));
   }
 
   /** null: not there. */
@@ -128,9 +128,14 @@ export class ContentStore {
     }
   }
 
+  /** Below the folder, of all there are. */
+  async *paths(): AsyncGenerator<string> {
+    for await (const hash of this.hashes()) yield `${hash.slice(0, 2)}/${hash}`;
+  }
+
   async *hashes(): AsyncGenerator<string> {
     for (let first = 0; first < 256; first++) {
-      const names = await readdir(join(this.#folder, first.toString(16).padStart(2, "0")));
+      const names = await readdir(join(this.folder, first.toString(16).padStart(2, "0")));
       for (const name of names) if (isHash(name)) yield name;
     }
   }

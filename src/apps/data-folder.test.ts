@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { openDataFolder } from "./data-folder.ts";
+import { openDataFolder, openNewDataFolder } from "./data-folder.ts";
 
 const base = await mkdtemp(join(tmpdir(), "aloft-data-"));
 after(() => rm(base, { recursive: true }));
@@ -55,6 +55,23 @@ test("a folder of an older format is of this one as soon as it was opened", asyn
   await writeFile(join(path, "format.json"), '{"format":1}');
   (await openDataFolder(path)).close();
   assert.equal(await readFile(join(path, "format.json"), "utf8"), '{"format":2}\n');
+});
+
+test("a folder to restore into is empty, is no data folder before it is finished, and is empty again when given up", async () => {
+  const path = join(base, "restored");
+  const given = await openNewDataFolder(path);
+  await assert.rejects(openNewDataFolder(path), { code: "DATA_NOT_EMPTY" });
+  await writeFile(join(path, "something"), "");
+  await given.abandon();
+  assert.deepEqual(await readdir(path), []);
+  const killed = await openNewDataFolder(path);
+  await writeFile(killed.keyspaceFile, "");
+  await assert.rejects(openDataFolder(path), { code: "DATA_LOCKED" });
+  await killed.finish();
+  (await openDataFolder(path)).close();
+  await writeFile(join(path, "restore.unfinished"), "");
+  await assert.rejects(openDataFolder(path), { code: "DATA_CORRUPT", message: /was not finished/ });
+  await assert.rejects(openNewDataFolder(path), { code: "DATA_NOT_EMPTY" });
 });
 
 test("a path that is a file is not writable as a folder", async () => {

@@ -14,13 +14,13 @@
  * The lock is one of the kernel (SQLite's, on a transaction that is never ended), so it is gone when its holder is, in
  * whatever way that ended. A file that merely names a process would outlive a crash.
  */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AloftError } from "../contract/errors.ts";
 import { asDiskError, errnoOf } from "./disk-errors.ts";
-import { writeFileDurably } from "./durable-files.ts";
+import { syncFolder, writeFileDurably } from "./durable-files.ts";
 
 export interface DataFolder {
   readonly root: string;
@@ -36,6 +36,7 @@ export interface DataFolder {
 }
 
 const format = 2;
+const unfinishedMark = "restore.unfinished";
 /** Everything in it is the server's alone: code, variables, logs. */
 const folderMode = 0o700;
 
@@ -52,6 +53,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     await mkdir(root, { recursive: true, mode: folderMode });
     const unlock = lockFolder(root);
     try {
+      assertFinished(root);
       await checkFormat(join(root, "format.json"));
       for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true, mode: folderMode });
     } catch (error) {
@@ -71,6 +73,58 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     }
     throw asDiskError(error, root);
   }
+}
+
+/** A folder that is being restored into. */
+export interface NewDataFolder {
+  readonly root: string;
+  readonly keyspaceFile: string;
+  /** From now on it is a data folder like any other. */
+  finish(): Promise<void>;
+  /** Leaves it empty. */
+  abandon(): Promise<void>;
+}
+
+/** Throws DATA_NOT_EMPTY, DATA_LOCKED, DATA_UNWRITABLE, DISK_FULL. */
+export async function openNewDataFolder(path: string): Promise<NewDataFolder> {
+  const root = resolve(path);
+  try {
+    await mkdir(root, { recursive: true, mode: folderMode });
+    const [found] = await readdir(root);
+    if (found !== undefined) {
+      throw new AloftError("DATA_NOT_EMPTY", `${root} is not empty: it holds ${found}`, {
+        hint: "restore into a new folder, or move away what is there",
+      });
+    }
+    const unlock = lockFolder(root);
+    const mark = join(root, unfinishedMark);
+    await writeFileDurably(mark, Buffer.from(""), 0o600);
+    return {
+      root,
+      keyspaceFile: join(root, "keyspace.db"),
+      async finish() {
+        await writeFormat(join(root, "format.json"));
+        await rm(mark);
+        await syncFolder(root);
+        unlock();
+      },
+      async abandon() {
+        unlock();
+        for (const name of await readdir(root)) await rm(join(root, name), { recursive: true, force: true });
+      },
+    };
+  } catch (error) {
+    throw asDiskError(error, root);
+  }
+}
+
+/** A crash in the middle of restoring must not leave what looks like a data folder. */
+function assertFinished(root: string): void {
+  if (!existsSync(join(root, unfinishedMark))) return;
+  throw new AloftError("DATA_CORRUPT", `restoring a backup into ${root} was not finished`, {
+    hint: "remove the folder and restore again",
+    detail: { file: join(root, unfinishedMark) },
+  });
 }
 
 function lockFolder(root: string): () => void {

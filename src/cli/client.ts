@@ -157,6 +157,16 @@ export class ControlClient {
     return this.#json("GET", `/v1/invocations/${encodeURIComponent(id)}`);
   }
 
+  /** The archive of a backup as it is made. It is whole only if its end is there (`checkArchive`). */
+  async *backup(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* await this.#request("GET", "/v1/backup", { repeatable: false });
+    } catch (error) {
+      if (error instanceof AloftError) throw error;
+      throw new AloftError("SERVER_UNREACHABLE", `the connection to ${this.server} was cut`, { cause: error });
+    }
+  }
+
   /** Lets go of idle connections, which would keep the process alive. */
   close(): void {
     this.#transport.agent.destroy();

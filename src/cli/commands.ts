@@ -194,6 +194,33 @@ const table = {
       { line: "aloft invocations shop --follow --json", about: "one JSON value an invocation" },
     ],
   },
+  backup: {
+    usage: "FILE|-",
+    words: { min: 1, max: 1 },
+    summary: "save everything a server keeps, while it runs",
+    about:
+      "One tar archive with the keyspace and all content that it names, as of one moment after the command was given.\n" +
+      "Records and logs of invocations are not in it. Fails, and leaves no file, unless the archive is whole.\n" +
+      "It holds the values of variables: keep it as safe as the data folder.",
+    flags: serverFlags,
+    examples: [
+      { line: "aloft backup aloft-$(date +%F).tar", about: "into a file" },
+      { line: "aloft backup - | zstd | ssh vault 'cat > aloft.tar.zst'", about: "to another machine, compressed" },
+    ],
+  },
+  restore: {
+    usage: "FILE|- [--data DIR]",
+    words: { min: 1, max: 1 },
+    summary: "make a data folder from a backup",
+    about:
+      "The folder must be empty or not there yet, and no server may use it. Everything is checked; a damaged archive\n" +
+      "leaves nothing. What the new server writes has versions above all that the old one can have given out.",
+    flags: [...settingFlags(["dataDir"]), ...outputFlags],
+    examples: [
+      { line: "aloft restore aloft-2026-11-25.tar --data /srv/aloft-new", about: "then: aloft serve --data ..." },
+      { line: "ssh vault 'cat aloft.tar.zst' | zstd -d | aloft restore - --data /srv/aloft", about: "from a pipe" },
+    ],
+  },
   env: {
     usage: "set|unset|list APP [NAME[=VALUE|=@FILE]...]",
     words: { min: 2, max: 1000 },

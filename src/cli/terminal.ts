@@ -68,6 +68,11 @@ export class Terminal {
     return this.#streams.stderr.isTTY === true;
   }
 
+  /** Whether results are shown to a person as they are. */
+  get writesToScreen(): boolean {
+    return this.#streams.stdout.isTTY === true;
+  }
+
   get stdin(): Streams["stdin"] {
     return this.#streams.stdin;
   }
@@ -85,6 +90,15 @@ export class Terminal {
   /** Bytes of the result, as they are. */
   write(content: string | Uint8Array): void {
     if (!this.closed.aborted) this.#streams.stdout.write(content);
+  }
+
+  /** The same, no faster than the reader reads. */
+  async writeFully(content: Uint8Array): Promise<void> {
+    if (this.closed.aborted || this.#streams.stdout.write(content)) return;
+    await new Promise<void>((resolve) => {
+      this.#streams.stdout.once("drain", resolve);
+      this.closed.addEventListener("abort", () => resolve(), { once: true });
+    });
   }
 
   /** A result as JSON: in full for a single value, `compact` for one value a line. */

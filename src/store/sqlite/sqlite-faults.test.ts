@@ -10,6 +10,7 @@ import type { Entry, Keyspace, Write } from "../../contract/keyspace.ts";
 import { ManualClock, systemClock } from "../../lib/clock.ts";
 import { decodeTuple, encodeTuple, tupleRange } from "../../contract/tuple.ts";
 import { openForWriting } from "./format.ts";
+import { beginIncarnation } from "./incarnation.ts";
 import { openSqliteKeyspace, type SqliteKeyspace, type SqliteKeyspaceOptions } from "./sqlite-keyspace.ts";
 
 const child = join(import.meta.dirname, "sqlite-keyspace.child.ts");
@@ -346,6 +347,44 @@ test("rule 17: a backup holds everything committed before it and nothing after, 
   await commit(copy, set(999_999));
   await assert.rejects(keyspace.backup(join(folder, "missing", "ks.db")));
   await commit(keyspace, set(999_999));
+});
+
+test("rule 17: a restored copy goes on with versions above any that the original can have given out since", async (t) => {
+  const folder = folderOf(t);
+  const { keyspace, file } = await openIn(t, folder);
+  for (let number = 0; number < 5; number++) await commit(keyspace, set(number));
+  const copy = join(mkdtempSync(join(folder, "copy-")), "ks.db");
+  await keyspace.backup(copy);
+  let last = 0;
+  for (let number = 0; number < 20; number++) {
+    const outcome = await keyspace.commit({ checks: [], writes: [set(number)] });
+    last = outcome.kind === "committed" ? outcome.version : 0;
+  }
+  beginIncarnation(copy);
+  const first = await openIn(t, join(copy, ".."), { unmergedEntries: 0, idleMs: 1 });
+  assert.equal((await listAll(first.keyspace, "k")).length, 5);
+  // What was read before the copy still can be checked; what came after it never holds.
+  const [entry] = await listAll(first.keyspace, "k");
+  const check = { kind: "version", key: entry!.key } as const;
+  const late = await first.keyspace.commit({ checks: [{ ...check, version: last }], writes: [set(0)] });
+  assert.equal(late.kind, "conflict");
+  const outcome = await first.keyspace.commit({ checks: [{ ...check, version: entry!.version }], writes: [set(0)] });
+  assert.ok(outcome.kind === "committed" && outcome.version > 2 ** 44, JSON.stringify(outcome));
+  const reader = new DatabaseSync(copy, { readOnly: true });
+  await until(() => Number(reader.prepare("SELECT count(*) AS n FROM log").get()!["n"]) === 0);
+  reader.close();
+  await first.keyspace.close();
+  beginIncarnation(copy);
+  const second = await openIn(t, join(copy, ".."));
+  const next = await second.keyspace.commit({ checks: [], writes: [set(1)] });
+  assert.ok(next.kind === "committed" && next.version > 2 ** 45);
+  assert.equal((await listAll(second.keyspace, "k")).length, 5);
+  await second.keyspace.close();
+  assertSound(copy);
+  writeFileSync(copy, "no keyspace");
+  assert.throws(() => beginIncarnation(copy), { code: "DATA_CORRUPT" });
+  assert.ok((await keyspace.commit({ checks: [], writes: [set(1)] })).kind === "committed");
+  assert.ok(existsSync(file));
 });
 
 test("rule 6: expired entries leave the file, and the file gives back what deletes have freed", async (t) => {

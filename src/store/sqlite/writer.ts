@@ -237,7 +237,7 @@ export class Writer {
       }
       decodeChanges(changes, (key, cell) => this.#apply(merger, key, cell));
       logs.push(changes);
-      version = Number(row["version"]);
+      version = Math.max(version, Number(row["version"])); // a new incarnation has counted on
       timeMs = Number(row["time_ms"]);
       merger.grew(changes.length);
     }
