@@ -37,6 +37,7 @@ import { Pool } from "./pool/pool.ts";
 import { pythonFinder } from "./pool/python-program.ts";
 import { openSandbox } from "./sandbox/open-sandbox.ts";
 import { beginIncarnation } from "./store/sqlite/incarnation.ts";
+import { openState } from "./state/open-state.ts";
 import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
 
 export interface ServerOptions {
@@ -106,6 +107,8 @@ async function open(
     ...(options.mode === "dev" ? { reserveBytes: 0 } : {}),
   });
   closers.push(() => keyspace.close());
+  const state = openState({ keyspace, onError: onBug });
+  closers.push(() => state.close());
   // Ten thousand apps are read while the parts below wait for others.
   const loading = openMeta(keyspace, folder.journalFile);
   loading.catch(() => {}); // said where it is awaited
@@ -195,10 +198,13 @@ async function open(
     running,
     runtimeVersion: `node ${process.versions.node.split(".")[0]}`,
     address: () => ({ httpBase, baseDomain: settings.baseDomain }),
+    retireState: (app) => state.retire(app),
     onError: onBug,
     clock,
   });
   apps = opened;
+  // A crash may have come between an app's end and that of its state.
+  await state.environments.retireAllBut((app) => opened.hasApp(app));
   closers.push(() => opened.close());
   const collecting = setInterval(() => void opened.collect().catch(onBug), collectMs).unref();
   closers.push(() => clearInterval(collecting));

@@ -49,6 +49,8 @@ export interface AppsOptions {
   readonly runtimeVersion: string;
   /** Asked for each answer, because the port may be known only later. */
   readonly address: () => PublicAddress;
+  /** What the app has stored is out of reach when it resolves. */
+  readonly retireState?: (app: string) => Promise<void>;
   /** Told what went wrong where nobody waits for an answer (collecting). */
   readonly onError: (error: unknown) => void;
   readonly clock?: Clock;
@@ -86,6 +88,7 @@ export async function openApps(options: AppsOptions): Promise<Apps> {
 export class Apps implements Managing, LiveSource {
   readonly #address: () => PublicAddress;
   readonly #onError: (error: unknown) => void;
+  readonly #retireState: (app: string) => Promise<void>;
   readonly #parts: Parts;
   readonly #deploying: Deploying;
   readonly #variables: Variables;
@@ -97,6 +100,7 @@ export class Apps implements Managing, LiveSource {
   constructor(options: AppsOptions, makeParts: (apps: Apps) => Parts) {
     this.#address = options.address;
     this.#onError = options.onError;
+    this.#retireState = options.retireState ?? (() => Promise.resolve());
     this.#parts = makeParts(this);
     this.#deploying = new Deploying(this.#parts, new AliasMoves(this.#parts));
     this.#variables = new Variables(this.#parts);
@@ -187,6 +191,7 @@ export class Apps implements Managing, LiveSource {
       await meta.commit({ checks: [], writes: [...writes, ...gone.map((key) => ({ key, value: null }))] });
       catalog.forgetAppNames();
       for (const alias of aliases) this.publish(app, alias, null);
+      await this.#retireState(app);
       this.#collectSoon(() => this.#collector.removeBytes(app, ids, hashes));
     });
   }

@@ -70,6 +70,11 @@ export const errorTable = {
   VALUE_TOO_LARGE: row(413, "app", "the value is over the limit"),
   NOT_AN_INTEGER: row(409, "app", "the value to add to is no 64-bit integer, or the sum does not fit into one"),
   KEYSPACE_BUSY: row(503, "platform", "too many commits are waiting"),
+  // --- state
+  EFFECTS_TOO_LARGE: row(413, "app", "the handler has written too much for one commit"),
+  READ_SET_TOO_LARGE: row(413, "app", "the handler has read too much under check for one commit"),
+  STATE_CONFLICT: row(409, "app", "something that was read has changed before the writes were committed"),
+  HOT_KEY: row(503, "app", "the writes met a conflict on the same key every time they were tried"),
   // --- the server
   PORT_IN_USE: row(500, "platform", "the port is taken by another program"),
   DATA_LOCKED: row(500, "platform", "another server is using this data folder"),

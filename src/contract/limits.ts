@@ -93,6 +93,14 @@ export const limits = {
   resourceNameChars: 128, // of a queue, a stream, a kv or blob store; stands in every key of it
   triggerOptionsBytes: 4 * KiB,
   outcomeBytes: 8 * MiB, // of an event's handler: 4 MiB of effects as JSON, and what it has read
+  // --- state
+  effects: 1000, // of one outcome or one commit of a handler
+  effectsBytes: 4 * MiB, // keys and values that they write
+  readSetEntries: 10_000, // that one outcome has read under check, those of lists included
+  planTries: 20, // of a commit whose platform keys others keep changing in the meantime
+  onceTries: 4, // of a commit that is safe to repeat and whose outcome is unknown
+  kvPageEntries: 1000, // of one page of a list; its values have rangePageBytes at most
+  kvWatchMs: 20 * second, // a watch that has seen nothing looks again by itself: wake-ups may be lost
   // --- keyspace
   keyBytes: 1024,
   valueBytes: 1 * MiB, // larger content goes to the blob store

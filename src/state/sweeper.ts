@@ -1,0 +1,65 @@
+/**
+ * Removes what deleted apps have left in the keyspace: in slices, one after the other, so that no commit waits long for
+ * any of it (rule 6).
+ */
+import { KeyClass } from "../contract/durable.ts";
+import type { Keyspace } from "../contract/keyspace.ts";
+import { limits } from "../contract/limits.ts";
+import { decodeTuple, tupleRange } from "../contract/tuple.ts";
+
+const swept = [
+  KeyClass.queue,
+  KeyClass.stream,
+  KeyClass.kv,
+  KeyClass.blob,
+  KeyClass.cron,
+  KeyClass.async,
+  KeyClass.subscription,
+];
+
+export interface Sweeper {
+  /** Resolves when nothing is left to be swept, or it was closed. */
+  sweep(): Promise<void>;
+  /** Resolves when the slice under way is done. */
+  close(): Promise<void>;
+}
+
+export function createSweeper(keyspace: Keyspace, pause: () => Promise<void>): Sweeper {
+  let running: Promise<void> = Promise.resolve();
+  const closing = new AbortController();
+  const { signal } = closing;
+
+  async function sweepAll(): Promise<void> {
+    const { entries } = await keyspace.range(tupleRange([KeyClass.meta, "retired"]));
+    for (const { key } of entries) {
+      const [, , id, generation] = decodeTuple(key) as [string, string, number, number];
+      for (const keyClass of swept) await sweepRange(tupleRange([keyClass, id, generation]));
+      if (signal.aborted) return;
+      await keyspace.commit({ checks: [], writes: [{ kind: "delete", key }] });
+    }
+  }
+
+  async function sweepRange({ start, end }: { readonly start: Uint8Array; readonly end: Uint8Array }): Promise<void> {
+    while (!signal.aborted) {
+      const { entries } = await keyspace.range({ start, end, limit: limits.deleteRangeEntries });
+      const last = entries.at(-1);
+      if (last === undefined) return;
+      const sliceEnd = Buffer.concat([last.key, Uint8Array.of(0)]);
+      await keyspace.commit({ checks: [], writes: [{ kind: "delete-range", start, end: sliceEnd }] });
+      await pause();
+    }
+  }
+
+  return {
+    sweep() {
+      running = running.then(() => (signal.aborted ? undefined : sweepAll()));
+      const own = running;
+      running = own.catch(() => {});
+      return own;
+    },
+    async close() {
+      closing.abort();
+      await running;
+    },
+  };
+}
