@@ -12,7 +12,9 @@ import { commandsMarkdown } from "../src/cli/help.ts";
 import { settingsMarkdown } from "../src/config.ts";
 import { errorTable, type ErrorRow } from "../src/contract/errors.ts";
 import { functionLimits, limits, type Range } from "../src/contract/limits.ts";
-import { jsProbes, systemCallProbes } from "../test/escape/probes.ts";
+import { networkProbes } from "../test/escape/network-probes.ts";
+import { forgeries, jsProbes, systemCallProbes } from "../test/escape/probes.ts";
+import { pythonProbes } from "../test/escape/python-probes.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -61,19 +63,26 @@ ${rows.map(([code, row]) => `| \`${code}\` | ${row.status} | ${row.fault} | ${ro
 }
 
 function escapesMarkdown(): string {
-  const rows = [...jsProbes, ...systemCallProbes];
+  const kinds = { JavaScript: [...jsProbes, ...networkProbes], C: systemCallProbes, Python: pythonProbes };
+  const rows = Object.entries(kinds).flatMap(([language, probes]) =>
+    probes.map(({ name, about, process }) => `| \`${name}\` | ${language} | ${about} | refused | ${process} |`),
+  );
   return `# What code inside a sandbox tries
 
-<!-- Made from test/escape/probes.ts by scripts/docs.ts; a test holds the two together. -->
+<!-- Made from the lists of probes in test/escape/ by scripts/docs.ts; a test holds the two together. -->
 
 \`test/escape/\` deploys an app that tries each of these, in both sandboxes. \`oci\` has to refuse all ${rows.length}. \`process\` is
 no wall (see [sandbox.md](sandbox.md)): the last column says what to expect where the server runs as root, on a machine that
-has the thing at all. Beside the table a test writes a frame for an invocation that an instance was not given; in both
-sandboxes that ends the instance, and nothing else.
+has the thing at all. \`process\` refuses a few only because there is nothing to try: it has no router.
 
-| probe | the code tries to | \`oci\` | \`process\` |
-| --- | --- | --- | --- |
-${rows.map((one) => `| \`${one.name}\` | ${one.about} | refused | ${one.process} |`).join("\n")}
+| probe | in | the code tries to | \`oci\` | \`process\` |
+| --- | --- | --- | --- | --- |
+${rows.join("\n")}
+
+An instance can write what it likes on the platform's own socket. In both sandboxes these end the instance, with
+\`WIRE_VIOLATION\` for the invocations it had, and nothing else:
+
+${forgeries.map(({ name, about }) => `- \`${name}\`: ${about}`).join("\n")}
 `;
 }
 

@@ -5,85 +5,145 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { ociMissing } from "../../src/sandbox/open-for-test.fixture.ts";
+import { hostAddress, isInWorld, outside, runInWorld, worldMissing } from "../kit/network-world.ts";
+import { pythonMissing } from "../kit/python.ts";
 import { lastFirst, type Scope } from "../kit/scope.ts";
 import { startTestServer, type TestServer } from "../kit/server.ts";
-import { forgedFrame, jsProbes, systemCallProbes, type Target, type Verdict } from "./probes.ts";
+import { until } from "../kit/until.ts";
+import { networkProbes } from "./network-probes.ts";
+import { forgeries, jsProbes, systemCallProbes, type Target, type Verdict } from "./probes.ts";
+import { pythonProbes } from "./python-probes.ts";
 
-const noOci = await ociMissing();
-if (noOci !== null) console.log(`skipped: ${noOci}`);
+const noWorld = worldMissing();
+const noOci = noWorld ?? (await ociMissing());
+const noPython = pythonMissing();
 const hasCompiler = spawnSync("gcc", ["--version"]).status === 0;
-if (!hasCompiler) console.log("skipped: system calls, for there is no gcc");
 
 interface Answer {
   readonly verdict: Verdict;
   readonly how: string;
 }
 
-for (const sandbox of ["oci", "process"] as const) {
-  suite(`escapes from the ${sandbox} sandbox`, { skip: sandbox === "oci" && noOci !== null ? noOci : false }, () => {
-    const hooks = lastFirst({ after });
-    const verdicts = new Map<string, Verdict>();
-    let server: TestServer;
-    let target: Target;
+if (noWorld !== null || isInWorld) escapes();
+else await runInWorld(import.meta.filename);
 
-    before(async () => {
-      server = await startTestServer(hooks, { mode: "serve", settings: { sandbox, sandboxNetwork: "none" } });
-      await server.deployFiles("victim", { "index.ts": "export default { fetch: () => new Response('here') };" });
-      assert.equal(await (await server.fetch("victim", "/")).text(), "here");
-      const folder = mkdtempSync(join(tmpdir(), "aloft-escape-"));
-      hooks.after(async () => rmSync(folder, { recursive: true }));
-      writeAttacker(join(folder, "attacker"));
-      await server.deploy(join(folder, "attacker"));
-      target = await targetOf(server, hooks);
-    });
+function escapes(): void {
+  if (noWorld !== null) console.log(`skipped: what is tried over the network, for ${noWorld}`);
+  if (noOci !== null) console.log(`skipped: the oci sandbox, for ${noOci}`);
+  if (!hasCompiler) console.log("skipped: system calls, for there is no gcc");
+  if (noPython !== null) console.log(`skipped: what is tried in Python, for ${noPython}`);
+  for (const sandbox of ["oci", "process"] as const) {
+    const skip = sandbox === "oci" && noOci !== null ? noOci : false;
+    suite(`escapes from the ${sandbox} sandbox`, { skip }, () => escapesFrom(sandbox));
+  }
+}
 
-    async function ask(name: string): Promise<Response> {
-      return await server.fetch("attacker", "/", { method: "POST", body: JSON.stringify({ name, target }) });
-    }
+function escapesFrom(sandbox: "oci" | "process"): void {
+  const hooks = lastFirst({ after });
+  const verdicts = new Map<string, Verdict>();
+  let server: TestServer;
+  let target: Target;
 
-    for (const { name, about } of [...jsProbes, ...(hasCompiler ? systemCallProbes : [])]) {
-      test(`${sandbox === "oci" ? "code inside cannot" : "asked to"} ${about}`, async (t) => {
-        const response = await ask(name);
-        assert.equal(response.status, 200);
-        const { verdict, how } = (await response.json()) as Answer;
-        verdicts.set(name, verdict);
-        t.diagnostic(`${name}: ${verdict}, ${how.slice(0, 80)}`);
-        if (sandbox === "oci") assert.equal(verdict, "refused", how);
-        // By the kernel, and not because the program itself could not run.
-        if (verdict === "refused" && isSystemCall(name)) assert.match(how, /^refused E[A-Z]+$/);
+  before(async () => {
+    const resolver = { address: outside.resolver, port: 53 };
+    const settings = { sandbox, sandboxResolver: noWorld === null ? resolver : null } as const;
+    server = await startTestServer(hooks, { mode: "serve", settings });
+    await server.deployFiles("victim", { "index.js": victim });
+    const folder = mkdtempSync(join(tmpdir(), "aloft-escape-"));
+    hooks.after(async () => rmSync(folder, { recursive: true }));
+    writeAttacker(join(folder, "attacker"));
+    await server.deploy(join(folder, "attacker"));
+    if (noPython === null) {
+      await server.deployFiles("snake", {
+        "probes.py": readFileSync(join(import.meta.dirname, "probes.py"), "utf8"),
+        "aloft.json": `{ "runtime": "python", "handler": "probes.handler" }`,
       });
     }
+    target = await targetOf(server, hooks);
+  });
 
-    test("a frame for an invocation that it was not given ends the instance, and the next one answers", async () => {
-      const response = await ask("forged-frame");
+  async function ask(name: string): Promise<Response> {
+    const app = pythonProbes.some((one) => one.name === name) ? "snake" : "attacker";
+    return await server.fetch(app, "/", { method: "POST", body: JSON.stringify({ name, target }) });
+  }
+
+  const tried = [
+    ...jsProbes,
+    ...(noWorld === null ? networkProbes : []),
+    ...(hasCompiler ? systemCallProbes : []),
+    ...(noPython === null ? pythonProbes : []),
+  ];
+  for (const { name, about } of tried) {
+    test(`${sandbox === "oci" ? "code inside cannot" : "asked to"} ${about}`, async (t) => {
+      const response = await ask(name);
+      assert.equal(response.status, 200);
+      const { verdict, how } = (await response.json()) as Answer;
+      verdicts.set(name, verdict);
+      t.diagnostic(`${name}: ${verdict}, ${how.slice(0, 80)}`);
+      if (sandbox === "oci") assert.equal(verdict, "refused", how);
+      // By the kernel, and not because the program itself could not run.
+      if (verdict === "refused" && isSystemCall(name)) assert.match(how, /^refused E[A-Z]+$/);
+      if (verdict === "refused" && name.startsWith("py_")) assert.match(how, /^(?:E[A-Z]+|nothing there)$/);
+    });
+  }
+
+  for (const { name, about } of forgeries) {
+    test(`${about} ends the instance, and the next one answers`, async () => {
+      const response = await ask(name);
       assert.equal(response.status, 502);
       assert.match(await response.text(), /WIRE_VIOLATION/);
       assert.equal((await ask("parent")).status, 200);
     });
+  }
 
-    test("the other app has noticed nothing", async () => {
-      assert.equal(await (await server.fetch("victim", "/")).text(), "here");
-    });
-
-    test("where nothing is refused, the probes reach what they are after", { skip: sandbox === "oci" }, (t) => {
-      if (process.getuid?.() !== 0) {
-        t.skip("without root the host itself refuses some");
-        return;
-      }
-      const wrong = [...jsProbes, ...systemCallProbes].filter(
-        (one) => (verdicts.get(one.name) ?? one.process) !== one.process,
-      );
-      t.diagnostic(`otherwise than in the table: ${wrong.map(({ name }) => name).join(", ")}`);
-      // A machine may lack a disk or a second network interface, and its kernel may be built without some of the calls.
-      assert.ok(wrong.length <= 15, wrong.map(({ name }) => name).join(", "));
-    });
+  test("links that code leaves in its temporary folder lead the host nowhere", async () => {
+    assert.equal((await ask("leave-links")).status, 200);
+    await ask("forged-answer");
+    const folder = join(server.dataDir, "run", sandbox === "oci" ? "containers" : "instances");
+    await until(
+      "the folder is gone",
+      () => !readdirSync(folder).some((name) => existsSync(join(folder, name, "to-the-host"))),
+    );
+    assert.equal(readFileSync(target.hostFile, "utf8"), target.secret);
   });
+
+  test("the other app has noticed nothing", async () => {
+    assert.match(await (await server.fetch("victim", "/")).text(), /^here/);
+  });
+
+  test("where nothing is refused, the probes reach what they are after", { skip: sandbox === "oci" }, (t) => {
+    if (process.getuid?.() !== 0) {
+      t.skip("without root the host itself refuses some");
+      return;
+    }
+    const wrong = tried.filter((one) => (verdicts.get(one.name) ?? one.process) !== one.process);
+    t.diagnostic(`otherwise than in the table: ${wrong.map(({ name }) => name).join(", ")}`);
+    // A machine may lack a disk or a second network interface, and its kernel may be built without some of the calls.
+    assert.ok(wrong.length <= 15, wrong.map(({ name }) => name).join(", "));
+  });
+}
+
+/** Listens where its neighbours would find it if they could. */
+const victim = `
+  const { networkInterfaces } = process.getBuiltinModule("node:os");
+  const server = process.getBuiltinModule("node:net").createServer().listen(0, "0.0.0.0");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const own = networkInterfaces().eth0?.find((one) => one.family === "IPv4")?.address ?? "127.0.0.1";
+  export default { fetch: () => new Response("here " + own + " " + server.address().port) };`;
+
+/** Links to a file of the host and to its folder, in a temporary folder that the host removes. */
+function leaveLinks(at: Target): string {
+  const { symlinkSync } = process.getBuiltinModule("node:fs");
+  const folder = process.env["TMPDIR"] ?? "/tmp";
+  symlinkSync(at.hostFile, `${folder}/to-the-host`);
+  symlinkSync(at.hostFile.replace(/\/[^/]*$/, ""), `${folder}/to-its-folder`);
+  return "left";
 }
 
 function isSystemCall(name: string): boolean {
@@ -91,8 +151,8 @@ function isSystemCall(name: string): boolean {
 }
 
 function writeAttacker(folder: string): void {
-  const probes = jsProbes.map(({ name, run }) => `${JSON.stringify(name)}: ${run.toString()}`);
-  probes.push(`"forged-frame": ${forgedFrame.toString()}`);
+  const all = [...jsProbes, ...networkProbes, ...forgeries, { name: "leave-links", run: leaveLinks }];
+  const probes = all.map(({ name, run }) => `${JSON.stringify(name)}: ${run.toString()}`);
   const index = `const probes = { ${probes.join(",\n")} };
     const { execFileSync } = process.getBuiltinModule("node:child_process");
     export default { async fetch(request) {
@@ -124,7 +184,10 @@ async function targetOf(server: TestServer, hooks: Scope): Promise<Target> {
   writeFileSync(hostFile, secret);
   const abstractSocket = `aloft-escape-${process.pid}`;
   const listeners = [join(folder, "socket"), `\0${abstractSocket}`].map((path) => createServer().listen(path));
+  const port = createServer().listen(0, "0.0.0.0");
+  listeners.push(port);
   await Promise.all(listeners.map((listener) => once(listener, "listening")));
+  const [, neighbourAddress = "", neighbourPort = "0"] = (await (await server.fetch("victim", "/")).text()).split(" ");
   hooks.after(async () => {
     for (const listener of listeners) listener.close();
     rmSync(folder, { recursive: true });
@@ -139,6 +202,13 @@ async function targetOf(server: TestServer, hooks: Scope): Promise<Target> {
     httpUrl: server.http,
     socketPath: join(folder, "socket"),
     abstractSocket,
+    hostAddress: noWorld === null ? hostAddress : "",
+    hostPort: (port.address() as AddressInfo).port,
+    metadataAddress: outside.forbidden[0],
+    metadataIpv6: outside.ipv6[0],
+    privateAddress: outside.private[0],
+    neighbourAddress,
+    neighbourPort: Number(neighbourPort),
   };
 }
 

@@ -16,6 +16,15 @@ export interface Target {
   /** Sockets that the host listens on: a path, and a name without one (unix(7), abstract). */
   readonly socketPath: string;
   readonly abstractSocket: string;
+  /** What answers in the test's own network (`network-world.ts`); "" and 0 where there is none. */
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly metadataAddress: string;
+  readonly metadataIpv6: string;
+  readonly privateAddress: string;
+  /** Where another app's instance listens. */
+  readonly neighbourAddress: string;
+  readonly neighbourPort: number;
 }
 
 export type Verdict = "reached" | "refused";
@@ -41,10 +50,12 @@ export const jsProbes: readonly Probe[] = [
     about: "list folders of the host",
     process: "reached",
     run: () => {
-      const { readdirSync } = process.getBuiltinModule("node:fs");
-      const hosts = new Set(["home", "root", "boot", "opt", "srv", "sys", "run", "bin", "sbin", "mnt"]);
-      const seen = readdirSync("/").filter((name) => hosts.has(name));
-      return seen.length > 0 ? seen.join(" ") : null;
+      const { existsSync, readdirSync } = process.getBuiltinModule("node:fs");
+      // An empty folder may lead to what the sandbox shows further down.
+      const holds = (folder: string): boolean =>
+        existsSync(folder) && readdirSync(folder, { withFileTypes: true }).some((one) => !one.isDirectory());
+      const hosts = ["/home", "/root", "/boot", "/opt", "/srv", "/sys/kernel", "/run", "/bin", "/sbin", "/usr/bin"];
+      return hosts.filter(holds).join(" ") || null;
     },
   },
   {
@@ -93,6 +104,46 @@ export const jsProbes: readonly Probe[] = [
     run: (at) => {
       const { openSync } = process.getBuiltinModule("node:fs");
       for (const pid of at.pids) if (pid !== process.pid) return openSync(`/proc/${pid}/mem`, "r");
+      return null;
+    },
+  },
+  {
+    name: "neighbour-environment",
+    about: "read the environment of other instances, with their variables",
+    process: "reached",
+    run: (at) => {
+      const { readFileSync } = process.getBuiltinModule("node:fs");
+      const found = at.pids.find((pid) => {
+        try {
+          return pid !== process.pid && readFileSync(`/proc/${pid}/environ`).length > 0;
+        } catch {
+          return false;
+        }
+      });
+      return found ?? null;
+    },
+  },
+  {
+    name: "neighbour-files",
+    about: "list the temporary files of other instances",
+    process: "reached",
+    run: (at) => {
+      const { readdirSync } = process.getBuiltinModule("node:fs");
+      const own = process.env["TMPDIR"]?.split("/").at(-1);
+      return readdirSync(`${at.dataDir}/run/instances`).find((name) => name !== own) ?? null;
+    },
+  },
+  {
+    name: "neighbour-descriptors",
+    about: "open the sockets and files that other instances have open",
+    process: "reached",
+    run: (at) => {
+      const { readdirSync, readlinkSync } = process.getBuiltinModule("node:fs");
+      for (const pid of at.pids) {
+        if (pid === process.pid) continue;
+        const [first] = readdirSync(`/proc/${pid}/fd`);
+        if (first !== undefined) return readlinkSync(`/proc/${pid}/fd/${first}`);
+      }
       return null;
     },
   },
@@ -257,9 +308,9 @@ export const jsProbes: readonly Probe[] = [
     name: "interfaces",
     about: "see the host's network interfaces",
     process: "reached",
-    run: () => {
-      const names = Object.keys(process.getBuiltinModule("node:os").networkInterfaces());
-      return names.filter((name) => name !== "lo").join(" ") || null;
+    run: (at) => {
+      const all = Object.values(process.getBuiltinModule("node:os").networkInterfaces()).flat();
+      return all.find((one) => one?.address === at.hostAddress)?.address ?? null;
     },
   },
   {
@@ -284,18 +335,71 @@ export const jsProbes: readonly Probe[] = [
   },
 ];
 
-/** Answers for an invocation that it was not given: the platform ends the instance for it, so this never returns. */
-export function forgedFrame(): Promise<void> {
-  // A `head` frame (docs/wire.md) of status 200 for stream 2147483647.
-  const frame = Buffer.alloc(12 + 6);
-  frame.writeUInt32LE(6, 0);
-  frame[4] = 7;
-  frame[5] = 3;
-  frame.writeUInt32LE(0x7fff_ffff, 8);
-  frame.writeUInt16LE(200, 12);
-  process.getBuiltinModule("node:fs").writeSync(3, frame);
-  return new Promise(() => {});
-}
+/** What it writes to the platform's socket; the platform ends the instance for it, so this never returns. */
+export const forgeries: readonly { readonly name: string; readonly about: string; readonly run: () => unknown }[] = [
+  {
+    name: "forged-answer",
+    about: "a frame that answers an invocation it was not given",
+    run: () => {
+      // A `head` frame (docs/wire.md) of status 200 for stream 2147483647.
+      const frame = Buffer.alloc(12 + 6);
+      frame.writeUInt32LE(6, 0);
+      frame[4] = 7;
+      frame[5] = 3;
+      frame.writeUInt32LE(0x7fff_ffff, 8);
+      frame.writeUInt16LE(200, 12);
+      process.getBuiltinModule("node:fs").writeSync(3, frame);
+      return new Promise(() => {});
+    },
+  },
+  {
+    name: "second-hello",
+    about: "a second greeting, in the name of another app",
+    run: () => {
+      const text = Buffer.from(JSON.stringify({ protocol: 1, app: "victim", group: "http", pid: 1 }));
+      const head = Buffer.alloc(12);
+      head.writeUInt32LE(text.length, 0);
+      head[4] = 1;
+      process.getBuiltinModule("node:fs").writeSync(3, Buffer.concat([head, text]));
+      return new Promise(() => {});
+    },
+  },
+  {
+    name: "node-frame",
+    about: "a frame that only the node writes: one that assigns a deployment",
+    run: () => {
+      const text = Buffer.from(JSON.stringify({ mode: "serve", app: "victim" }));
+      const head = Buffer.alloc(12);
+      head.writeUInt32LE(text.length, 0);
+      head[4] = 2;
+      process.getBuiltinModule("node:fs").writeSync(3, Buffer.concat([head, text]));
+      return new Promise(() => {});
+    },
+  },
+  {
+    name: "endless-frame",
+    about: "a frame of 4 GiB",
+    run: () => {
+      process.getBuiltinModule("node:fs").writeSync(3, Buffer.alloc(12, 0xff));
+      return new Promise(() => {});
+    },
+  },
+  {
+    name: "flood",
+    about: "frames without end, none of them whole",
+    run: () => {
+      const { writeSync } = process.getBuiltinModule("node:fs");
+      for (;;) {
+        try {
+          writeSync(3, Buffer.alloc(65_536, 7));
+        } catch (error) {
+          // The socket is full: the node reads no faster.
+          if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+        }
+      }
+    },
+  },
+];
 
 export interface SystemCallProbe {
   /** A name that `system-calls.c` knows. */
@@ -347,6 +451,7 @@ export const systemCallProbes: readonly SystemCallProbe[] = [
   call("no_aslr", "switch address randomisation off"),
   call("tiocsti", "type into a terminal"),
   call("setuid", "become root"),
+  call("setuid_file", "leave a file in /tmp that runs as its owner"),
   call("memlock", "pin memory so that it cannot be taken back"),
   call("sched_fifo", "run before every other process of the machine"),
 ];

@@ -14,6 +14,7 @@
 #include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
@@ -110,6 +111,15 @@ static long attempt(const char *name) {
   if (!strcmp(name, "no_aslr")) return personality(ADDR_NO_RANDOMIZE);
   if (!strcmp(name, "tiocsti")) return ioctl(0, TIOCSTI, "x");
   if (!strcmp(name, "setuid")) return setuid(0) == 0 && getuid() == 0 ? 0 : -1;
+  if (!strcmp(name, "setuid_file")) {
+    char file[] = "/tmp/aloft-setuid-XXXXXX";
+    int made = mkstemp(file);
+    struct statvfs where;
+    int isHeeded = fchmod(made, 04755) == 0 && fstatvfs(made, &where) == 0 && !(where.f_flag & ST_NOSUID);
+    unlink(file);
+    errno = EPERM;
+    return isHeeded ? 0 : -1;
+  }
   if (!strcmp(name, "memlock")) return syscall(SYS_mlock, zeros, sizeof zeros);
   if (!strcmp(name, "sched_fifo")) {
     struct sched_param first = {.sched_priority = 1};

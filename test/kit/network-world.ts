@@ -49,11 +49,23 @@ export async function runInWorld(file: string): Promise<void> {
       stdio: ["ignore", "pipe", "inherit"],
     });
     await once(answering.stdout, "data");
-    const entering = [`--net=/run/netns/${host}`, "unshare", "--mount", "/bin/sh", "-ec", ownViews, "sh", folder];
+    const entering = [
+      `--net=/run/netns/${host}`,
+      "unshare",
+      "--mount",
+      "/bin/sh",
+      "-ec",
+      ownViews,
+      "sh",
+      folder,
+      outside.resolver,
+    ];
     const inside = spawn("nsenter", [...entering, process.execPath, file], {
       env: { ...environment, [worldVariable]: host },
       stdio: "inherit",
     });
+    // So that what was made here goes, whoever ends the test.
+    process.once("SIGTERM", () => inside.kill());
     const [code] = (await once(inside, "exit")) as [number | null];
     process.exitCode = code ?? 1;
     answering.kill("SIGKILL");
@@ -65,7 +77,7 @@ export async function runInWorld(file: string): Promise<void> {
 
 const outsideProgram = join(import.meta.dirname, "outside-world.child.ts");
 
-/** The host's own /sys, with the control groups that were there, and its own list of namespaces. $1: an empty folder. */
+/** The host's own /sys with the control groups that were there, list of namespaces and resolver ($2). $1: an empty folder. */
 const ownViews = `
   mkdir -p /run/netns
   mount --rbind /sys/fs/cgroup "$1"
@@ -73,7 +85,9 @@ const ownViews = `
   mount --rbind "$1" /sys/fs/cgroup
   umount -l "$1"
   mount -t tmpfs tmpfs /run/netns
-  shift
+  echo "nameserver $2" > "$1/resolv.conf"
+  mount --bind "$1/resolv.conf" /etc/resolv.conf
+  shift 2
   exec "$@"`;
 
 function makeNamespaces(host: string, out: string): void {
