@@ -34,7 +34,7 @@ export async function benchKeyspace(options: BenchOptions): Promise<Report> {
     tables: [
       {
         title: "keyspace: commits and reads (medians)",
-        columns: ["", "callers", "a second", "p50 ms", "p99 ms", "event loop p99 ms"],
+        columns: ["", "callers", "a second", "p50 ms", "p99 ms", "CPU us each", "event loop p99 ms"],
         rows: measurements.map((each) => rowOf(each, samples.get(each.name) ?? [])),
       },
     ],
@@ -57,6 +57,7 @@ function rowOf(measurement: Measurement, samples: readonly Sample[]): string[] {
     formatRate(middle(({ perSecond }) => perSecond)),
     formatMs(middle(({ p50Us }) => p50Us)),
     formatMs(middle(({ p99Us }) => p99Us)),
+    middle(({ cpuUs }) => cpuUs).toFixed(1),
     formatMs(middle(({ loopP99Ms }) => loopP99Ms * 1000)),
   ];
 }

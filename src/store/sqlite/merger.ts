@@ -54,6 +54,8 @@ export class Merger {
   #walPages = 0;
   #logBytes = 0;
   #isSwept = false;
+  /** Once for each pass, so that what expires goes away as well where there is never a quiet moment. */
+  #isSweepDue = false;
 
   constructor(options: MergerOptions) {
     const { db } = options;
@@ -66,7 +68,7 @@ export class Merger {
     this.#remove = db.prepare("DELETE FROM entry WHERE key = ?");
     this.#findLarge = db.prepare("SELECT large FROM entry WHERE key = ?");
     this.#removeLarge = db.prepare("DELETE FROM large WHERE id = ?");
-    this.#expired = db.prepare(`SELECT key, large FROM entry WHERE expires_ms <= ? LIMIT ${limits.sweepEntries}`);
+    this.#expired = db.prepare("SELECT key, large FROM entry WHERE expires_ms <= ? LIMIT ?");
   }
 
   /** The log has a row of so many bytes more. */
@@ -92,11 +94,12 @@ export class Merger {
       this.#mergeSlice(nowMs);
       return isIdle || this.#pass !== null || this.#isPassDue(false);
     }
-    if (!isIdle) return false;
-    if (!this.#isSwept) {
-      this.#isSwept = !this.#sweepSlice(nowMs);
-      return true;
+    if (!this.#isSwept && (isIdle || this.#isSweepDue)) {
+      this.#isSwept = !this.#sweepSlice(nowMs, isIdle ? limits.sweepEntries : sliceEntries);
+      this.#isSweepDue = !this.#isSwept;
+      return isIdle || this.#isSweepDue;
     }
+    if (!isIdle) return false;
     if (this.#vacuumSlice()) return true;
     if (this.#walPages > 0) this.#checkpoint();
     return false;
@@ -138,6 +141,7 @@ export class Merger {
     else {
       this.#pass = null;
       this.#mergedVersion = pass.version;
+      this.#isSweepDue = true;
       this.#logBytes = 0; // but for what came during the pass
     }
   }
@@ -169,8 +173,8 @@ export class Merger {
   }
 
   /** The entries that have expired; true when there may be more. */
-  #sweepSlice(nowMs: number): boolean {
-    const rows = this.#expired.all(nowMs);
+  #sweepSlice(nowMs: number, most: number): boolean {
+    const rows = this.#expired.all(nowMs, most);
     if (rows.length === 0) return false;
     this.#transaction(() => {
       for (const row of rows) {
@@ -181,7 +185,7 @@ export class Merger {
       this.#options.db.prepare("UPDATE counter SET time_ms = max(time_ms, ?)").run(nowMs);
     });
     this.#walPages += rows.length;
-    return rows.length === limits.sweepEntries;
+    return rows.length === most;
   }
 
   #vacuumSlice(): boolean {

@@ -413,6 +413,23 @@ test("rule 6: expired entries leave the file, and the file gives back what delet
   assert.deepEqual([large, await listAll(keyspace, "k")], [1000, []]);
 });
 
+test("rule 6: expired entries leave the file also when commits never pause", async (t) => {
+  const clock = new ManualClock();
+  const { keyspace, file } = await openIn(t, folderOf(t), { clock, idleMs: 600_000, unmergedEntries: 50 });
+  const expiresAtMs = clock.nowMs() + 1000;
+  for (let number = 0; number < 500; number++) await commit(keyspace, { ...set(number, 300), expiresAtMs } as Write);
+  clock.advance(1000);
+  const reader = new DatabaseSync(file, { readOnly: true });
+  const counted = reader.prepare("SELECT count(*) AS n FROM entry WHERE expires_ms IS NOT NULL");
+  let number = 1000;
+  await until(async () => {
+    await commit(keyspace, set(number++));
+    return Number(counted.get()!["n"]) === 0;
+  });
+  reader.close();
+  assert.equal((await listAll(keyspace, "k")).length, number - 1000);
+});
+
 test("rule 6: the write-ahead log is truncated when it has grown beyond its limit", async (t) => {
   const { keyspace, file } = await openIn(t, folderOf(t), { walBytesMax: 256 * 1024, idleMs: 1 });
   const reader = new DatabaseSync(file, { readOnly: true });
