@@ -179,6 +179,7 @@ async function open(
     listsRoutes: options.mode === "dev",
   });
   const running: Running = {
+    assertRunnable: (runtime) => pool.assertRunnable(runtime),
     describe: (request) => pool.describe(request),
     prepare: (live) => pool.prepare(live),
     abandon: (live) => pool.retire(live),
@@ -195,6 +196,7 @@ async function open(
     meta,
     files: folder.files,
     deployments: folder.deployments,
+    images: folder.images,
     running,
     runtimeVersion: `node ${process.versions.node.split(".")[0]}`,
     address: () => ({ httpBase, baseDomain: settings.baseDomain }),
@@ -240,6 +242,7 @@ async function open(
     status: (): StatusJson => ({
       version: packageVersion(),
       node: process.version,
+      architecture: process.arch,
       startedAt: startedAt.toISOString(),
       sandbox: sandbox.kind,
       http: httpBase,

@@ -21,6 +21,7 @@ const described: readonly DescribedFunction[] = [
 ];
 
 const nothingRuns: Running = {
+  assertRunnable: () => undefined,
   describe: () => Promise.resolve(described),
   prepare: () => Promise.resolve(),
   abandon: () => undefined,
@@ -36,6 +37,7 @@ export async function seedApps(dataFolder: string, apps: readonly App[]): Promis
     meta,
     files: folder.files,
     deployments: folder.deployments,
+    images: folder.images,
     running: nothingRuns,
     // As the server says it; a deployment of another version would be described anew when it is deployed again.
     runtimeVersion: `node ${process.versions.node.split(".")[0]}`,

@@ -18,7 +18,7 @@ import { type RunningProgram, runProgram, sentenceOf } from "./program.ts";
 /** From SIGTERM to SIGKILL; the node waits a little longer than that. */
 const stopGraceMs = 10_000;
 /** A little less than the node waits for a start, so that the program's own words reach the user. */
-const readyMs = 28_000;
+export const readyMs = 28_000;
 /** A connection that has been idle for longer is closed from this side: servers close theirs after two seconds and more. */
 const idleConnectionMs = 1000;
 /** A connection that breaks is often the first sign of a program's end. */
@@ -52,6 +52,11 @@ export async function startHttpProgram(
     isStopping = true;
     await running.stop(stopGraceMs);
   };
+  return httpFunction(address, running);
+}
+
+/** `running`: how a broken connection is told from a program that has ended. */
+export function httpFunction(address: Address, running: Pick<RunningProgram, "ended" | "end">): LoadedFunction {
   const fetch = proxyTo(address, running);
   return {
     name: "",
@@ -75,7 +80,10 @@ export function programEnvironment(
   return { ...base, ...variables, ALOFT_APP: app, ALOFT_DEPLOYMENT: deployment, ...own };
 }
 
-function proxyTo(address: Address, running: RunningProgram): (request: Request, context: unknown) => Promise<Response> {
+function proxyTo(
+  address: Address,
+  running: Pick<RunningProgram, "ended" | "end">,
+): (request: Request, context: unknown) => Promise<Response> {
   const agent = new Agent({ keepAlive: true, timeout: idleConnectionMs, maxFreeSockets: 64 });
   return async (request) => {
     try {
@@ -87,7 +95,7 @@ function proxyTo(address: Address, running: RunningProgram): (request: Request, 
   };
 }
 
-async function causeOf(broken: Error, running: RunningProgram): Promise<Error> {
+async function causeOf(broken: Error, running: Pick<RunningProgram, "ended" | "end">): Promise<Error> {
   const end = running.end ?? (await Promise.race([running.ended, pause(endSeenMs, null)]));
   if (end !== null) return new Crashed(sentenceOf(end));
   return new BadResponse(`the program closed the connection without a whole answer: ${broken.message}`);

@@ -3,6 +3,7 @@ import type { Assign, AssignProgram } from "../../src/wire/messages.ts";
 import type { LoadedFunction } from "../node/loaded-function.ts";
 import type { LoadParts } from "../node/runtime.ts";
 import { startHttpProgram } from "./http-mode.ts";
+import { startImageProgram } from "./image-mode.ts";
 import { startLambdaProgram } from "./lambda-mode.ts";
 
 /** How one runtime starts its program: resolves with what answers its invocations once it is ready. */
@@ -12,6 +13,7 @@ const modes: Readonly<Record<string, StartMode>> = {
   command: startHttpProgram,
   provided: startLambdaProgram,
   nodejs: startLambdaProgram,
+  image: startImageProgram,
 };
 
 export async function startProgram(assign: Assign, parts: LoadParts): Promise<readonly LoadedFunction[]> {

@@ -18,7 +18,12 @@ export const deployResources: readonly Resource[] = [
     path: "/v1/apps/:app/deploys/:number/files/:hash",
     async handle({ deps, params, request }) {
       const { app = "", number = "", hash = "" } = params;
-      await deps.apps.receiveFile(app, parseNumber(number), hash, bodyChunks(request, limits.fileBytes));
+      await deps.apps.receiveFile(
+        app,
+        parseNumber(number),
+        hash,
+        bodyChunks(request, Math.max(limits.fileBytes, limits.imageLayerBytes)),
+      );
       return json({ stored: true });
     },
   },

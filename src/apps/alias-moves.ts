@@ -11,6 +11,7 @@ import type { LiveDeployment, Manifest } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import { productionAlias } from "../contract/names.ts";
+import { placeDeployment } from "./deployment-place.ts";
 import { CommitConflict, type MetaCell } from "./meta/meta-store.ts";
 import type { Parts } from "./parts.ts";
 import { keys, type AliasRow, type AppRow, type DeploymentRow, type VariablesRow } from "./rows.ts";
@@ -79,8 +80,8 @@ export class AliasMoves {
   }
 
   async #prepare(move: Move, variables: VariablesRow): Promise<LiveDeployment> {
-    const { catalog, folders, running } = this.#parts;
-    await folders.make(move.app, move.id, move.manifest.files);
+    const { catalog, running } = this.#parts;
+    await placeDeployment(this.#parts, move.app, move.id, move.manifest);
     const live = catalog.composeLive(move.app, move.alias, move.id, move.manifest, variables);
     try {
       await running.prepare(live);

@@ -25,6 +25,7 @@ export async function openTestApps(folder: string, meta: MetaStore, clock?: Cloc
     meta,
     files,
     deployments,
+    images: join(folder, "images"),
     running,
     runtimeVersion: "node 26",
     address: () => ({ httpBase: "http://127.0.0.1:8787", baseDomain: "localhost" }),

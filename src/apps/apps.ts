@@ -30,6 +30,8 @@ import { Collector } from "./collector.ts";
 import { openContentStore } from "./content-store.ts";
 import { Deploying, type LiveResult } from "./deploying.ts";
 import { openDeploymentFolders } from "./deployment-folders.ts";
+import { imageRootOf, placeDeployment } from "./deployment-place.ts";
+import { openImageStore } from "./images/image-store.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import { OpenDeploys } from "./open-deploys.ts";
 import type { Parts } from "./parts.ts";
@@ -44,6 +46,7 @@ export interface AppsOptions {
   /** Folders of the data folder (`data-folder.ts`). */
   readonly files: string;
   readonly deployments: string;
+  readonly images: string;
   readonly running: Running;
   /** Part of every deployment's id, such as "node 26": code is built and described anew for another one. */
   readonly runtimeVersion: string;
@@ -61,18 +64,28 @@ export interface AppsOptions {
 export async function openApps(options: AppsOptions): Promise<Apps> {
   const content = await openContentStore(options.files);
   const folders = await openDeploymentFolders(options.deployments, content);
-  const catalog = new Catalog(options.meta, content, folders);
+  const images = await openImageStore({
+    folder: options.images,
+    content,
+    keepsOwners: process.geteuid?.() === 0,
+  });
+  const catalog = new Catalog(options.meta, content, folders, images);
   for (const { key, value } of options.meta.list(keys.allAliases)) {
     const app = key.split("/")[1] ?? "";
     const { deployment } = JSON.parse(value) as { deployment: string };
-    const row = folders.has(app, deployment) ? null : catalog.findDeployment(app, deployment);
-    if (row !== null) await folders.make(app, deployment, catalog.manifestOf(row).files);
+    const imageRoot = imageRootOf(folders, app, deployment);
+    const isWhole = folders.has(app, deployment) && (imageRoot === null || images.hasRoot(imageRoot));
+    const row = isWhole ? null : catalog.findDeployment(app, deployment);
+    if (row !== null) {
+      await placeDeployment({ folders, images, content }, app, deployment, catalog.manifestOf(row));
+    }
   }
   const clock = options.clock ?? systemClock;
   return new Apps(options, (apps) => ({
     meta: options.meta,
     content,
     folders,
+    images,
     catalog,
     deploys: new OpenDeploys(clock, (hashes) => apps.release(hashes)),
     pins: new Pins(),
@@ -298,6 +311,7 @@ export class Apps implements Managing, LiveSource {
   /** Resolves when the collecting that is under way has ended. */
   async close(): Promise<void> {
     this.#closed = true;
+    await this.#parts.images.close();
     await this.#collecting;
   }
 

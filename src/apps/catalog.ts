@@ -7,6 +7,7 @@ import { AloftError } from "../contract/errors.ts";
 import { nearestWord } from "../lib/edit-distance.ts";
 import type { ContentStore } from "./content-store.ts";
 import type { DeploymentFolders } from "./deployment-folders.ts";
+import type { ImageStore } from "./images/image-store.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import {
   keys,
@@ -27,12 +28,14 @@ export class Catalog {
   readonly #meta: MetaStore;
   readonly #content: ContentStore;
   readonly #folders: DeploymentFolders;
+  readonly #images: ImageStore;
   #names: readonly string[] | null = null;
 
-  constructor(meta: MetaStore, content: ContentStore, folders: DeploymentFolders) {
+  constructor(meta: MetaStore, content: ContentStore, folders: DeploymentFolders, images: ImageStore) {
     this.#meta = meta;
     this.#content = content;
     this.#folders = folders;
+    this.#images = images;
   }
 
   /** In order. The list is made anew only when apps came or went. */
@@ -133,6 +136,7 @@ export class Catalog {
     return this.findVariablesLive(app, alias) ?? this.variables(app, alias);
   }
 
+  /** `manifest` is of a deployment whose place has been made. */
   composeLive(app: string, alias: string, id: string, manifest: Manifest, row: VariablesRow): LiveDeployment {
     const variables = Object.fromEntries(Object.entries(row.variables).map(([name, each]) => [name, each.value]));
     return {
@@ -140,6 +144,7 @@ export class Catalog {
       alias,
       deploymentId: id,
       root: this.#folders.pathOf(app, id),
+      ...(manifest.image === undefined ? {} : { imageRoot: this.#images.rootPath(manifest.image.root) }),
       manifest,
       variables,
       revision: `${app}/${id}/${alias}/${row.revision}`,

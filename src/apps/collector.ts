@@ -8,6 +8,7 @@
  */
 import { limits } from "../contract/limits.ts";
 import { folderOfRevision } from "./catalog.ts";
+import { imageRootOf } from "./deployment-place.ts";
 import type { MetaCell } from "./meta/meta-store.ts";
 import type { Parts } from "./parts.ts";
 import { keys, type DeploymentRow } from "./rows.ts";
@@ -26,6 +27,7 @@ export class Collector {
   async collectApp(app: string): Promise<void> {
     await this.#parts.lock.run(app, () => this.#dropOldRows(app));
     await this.#removeLingering();
+    await this.#collectImages();
   }
 
   /** Everything, by walking what is on the disk. */
@@ -39,6 +41,7 @@ export class Collector {
     for (const { app, id } of await folders.list()) this.#lingering.add(`${app}/${id}`);
     await this.#removeLingering();
     for await (const hash of content.hashes()) this.removeIfFree(hash);
+    await this.#collectImages();
   }
 
   /** In the lock of the app: its rows and what belongs to them, the contents and folders excepted. */
@@ -54,6 +57,7 @@ export class Collector {
     for (const id of ids) this.#lingering.add(`${app}/${id}`);
     for (const hash of hashes) this.removeIfFree(hash);
     await this.#removeLingering();
+    await this.#collectImages();
   }
 
   /** Until the answer is called, no content is removed; what became free meanwhile is, then. */
@@ -103,6 +107,20 @@ export class Collector {
       await folders.remove(app, id);
       if (!catalog.hasApp(app)) await folders.forgetApp(app);
     }
+  }
+
+  /** Layers go with their contents, and roots with their layers, unless something still runs from them. */
+  async #collectImages(): Promise<void> {
+    const { catalog, deploys, folders, images } = this.#parts;
+    const running = new Set<string | null>();
+    for (const key of this.#runningFolders()) {
+      const [app = "", id = ""] = key.split("/");
+      running.add(imageRootOf(folders, app, id));
+    }
+    await images.collect(
+      (hash) => deploys.isHeld(hash) || catalog.isHeld(hash),
+      (rootId) => running.has(rootId),
+    );
   }
 
   #runningFolders(): ReadonlySet<string> {

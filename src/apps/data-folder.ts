@@ -7,6 +7,7 @@
  *                  name with an ending
  *   files/         contents by hash (`content-store.ts`)
  *   deployments/   APP/ID/, the files of a deployment as its instances see them (`deployment-folders.ts`)
+ *   images/        unpacked layers of images, and the roots made of them (`images/image-store.ts`)
  *   observe/       records and logs
  *   meta/          where format 1 kept what is in the keyspace now (`meta/journal-takeover.ts`)
  *   run/           what lives only as long as the server: what a killed one left is the sandbox's to end and remove
@@ -29,6 +30,7 @@ export interface DataFolder {
   readonly journalFile: string;
   readonly files: string;
   readonly deployments: string;
+  readonly images: string;
   readonly observe: string;
   readonly run: string;
   /** Gives the lock back. Idempotent. */
@@ -46,6 +48,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
   const folders = {
     files: join(root, "files"),
     deployments: join(root, "deployments"),
+    images: join(root, "images"),
     observe: join(root, "observe"),
     run: join(root, "run"),
   };

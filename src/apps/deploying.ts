@@ -9,6 +9,7 @@
  */
 import type { DeployBegunJson, RollbackJson } from "../contract/api.ts";
 import { parseAppConfig } from "../contract/app-config.ts";
+import { assertImageConfig } from "../contract/image-config.ts";
 import type { Manifest, Runtime } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
@@ -19,7 +20,9 @@ import { forEachParallel } from "../lib/parallel.ts";
 import { assertRequiredVariables, type AliasMoves } from "./alias-moves.ts";
 import { hashOfContent } from "./content-store.ts";
 import { describePrograms } from "./describing-programs.ts";
-import { parseDeploymentFiles } from "./deployment-files.ts";
+import { deploymentFileLimits, imageFileLimits, parseDeploymentFiles } from "./deployment-files.ts";
+import { placeDeployment } from "./deployment-place.ts";
+import { planImage } from "./images/image-plan.ts";
 import { CommitConflict } from "./meta/meta-store.ts";
 import type { DeployRequest, OpenDeploy } from "./open-deploys.ts";
 import type { Parts } from "./parts.ts";
@@ -34,7 +37,7 @@ export interface LiveResult {
 }
 
 const statsAtOnce = 16;
-const runtimes = ["node", "nodejs", "python", "provided", "command"] as const satisfies readonly Runtime[];
+const runtimes = ["node", "nodejs", "python", "provided", "command", "image"] as const satisfies readonly Runtime[];
 
 export class Deploying {
   readonly #parts: Parts;
@@ -48,6 +51,7 @@ export class Deploying {
   async begin(app: string, body: unknown): Promise<DeployBegunJson> {
     assertAppName(app);
     const request = parseDeployRequest(body);
+    this.#parts.running.assertRunnable(request.runtime);
     const number = await this.#takeNumber(app);
     const deploy = this.#parts.deploys.add(app, number, request);
     const missing = [...deploy.bytesOf.keys()].filter((hash) => !this.#parts.catalog.holds(app, hash));
@@ -142,15 +146,17 @@ export class Deploying {
 
   async #describe(deploy: OpenDeploy, id: string): Promise<Manifest> {
     const { app, alias, runtime, entry, files, config } = deploy;
-    const { catalog, folders, running } = this.#parts;
+    const { catalog, content, folders, images, running } = this.#parts;
     const variables = catalog.variables(app, alias);
     const programs = programsOf(config, runtime);
-    await folders.make(app, id, files);
+    await placeDeployment(this.#parts, app, id, { runtime, files });
     const variableNames = [...new Set([...config.requiredVariables, ...Object.keys(variables.variables)])];
     const request = { app, root: folders.pathOf(app, id), entry, variableNames };
     const described = entry === "" ? [] : [...(await running.describe(request))];
     described.push(...(await describePrograms(programs, files, request, running)));
-    const manifest = buildManifest({ described, config, files, entry, runtime, programs });
+    const built = buildManifest({ described, config, files, entry, runtime, programs });
+    const manifest =
+      runtime === "image" ? { ...built, image: await planImage(files, programs, content, images) } : built;
     assertRequiredVariables(app, alias, manifest, variables);
     return manifest;
   }
@@ -262,12 +268,13 @@ function parseDeployRequest(body: unknown): DeployRequest {
   if (Buffer.byteLength(configText) > limits.configBytes) {
     throw invalid(`config has more than the ${limits.configBytes} bytes allowed`);
   }
-  const files = parseDeploymentFiles(list);
+  const files = parseDeploymentFiles(list, runtime === "image" ? imageFileLimits : deploymentFileLimits);
   if (entry !== "" && !files.some((file) => file.path === entry)) {
     throw invalid(`the entry ${entry} is not one of the files`);
   }
   const config = parseAppConfig(configText);
-  if (config.runtime !== null && config.runtime !== runtime) {
+  if (runtime === "image") assertImageConfig(config, entry);
+  else if (config.runtime !== null && config.runtime !== runtime) {
     throw invalid(`runtime is ${runtime}, and that of aloft.json is ${config.runtime}`);
   }
   return { alias, runtime, entry, files, configText, config };

@@ -7,17 +7,30 @@ const hashPattern = /^[0-9a-f]{64}$/;
 const pathBytesMax = 1024; // well below the kernel's 4,096, with room for the folder it is put into
 const partBytesMax = 255; // what file systems take for one name
 
+export interface FileLimits {
+  /** Of one file. */
+  readonly fileBytes: number;
+  /** Of all together. */
+  readonly bytes: number;
+}
+
+export const deploymentFileLimits: FileLimits = { fileBytes: limits.fileBytes, bytes: limits.deploymentBytes };
+export const imageFileLimits: FileLimits = { fileBytes: limits.imageLayerBytes, bytes: limits.imageBytes };
+
 /** Throws REQUEST_INVALID or DEPLOYMENT_TOO_LARGE. The result is sorted by path and holds nothing that was not asked for. */
-export function parseDeploymentFiles(value: unknown): readonly DeploymentFile[] {
+export function parseDeploymentFiles(
+  value: unknown,
+  allowed: FileLimits = deploymentFileLimits,
+): readonly DeploymentFile[] {
   if (!Array.isArray(value)) throw invalid("files must be a list");
   if (value.length === 0) throw invalid("a deployment has at least one file");
   if (value.length > limits.deploymentFiles) {
     throw tooLarge(`${value.length} files are more than the ${limits.deploymentFiles} allowed`);
   }
-  const files = value.map(parseFile);
+  const files = value.map((each, index) => parseFile(each, index, allowed.fileBytes));
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  if (bytes > limits.deploymentBytes) {
-    throw tooLarge(`the files have ${bytes} bytes, more than the ${limits.deploymentBytes} allowed`);
+  if (bytes > allowed.bytes) {
+    throw tooLarge(`the files have ${bytes} bytes, more than the ${allowed.bytes} allowed`);
   }
   files.sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
   assertTree(files);
@@ -44,7 +57,7 @@ export function pathProblem(path: string): string | null {
   return null;
 }
 
-function parseFile(value: unknown, index: number): DeploymentFile {
+function parseFile(value: unknown, index: number, bytesMax: number): DeploymentFile {
   if (typeof value !== "object" || value === null) throw invalid(`files[${index}] must be an object`);
   const { path, hash, bytes, executable } = value as Record<string, unknown>;
   if (typeof path !== "string") throw invalid(`files[${index}].path must be a string`);
@@ -56,7 +69,7 @@ function parseFile(value: unknown, index: number): DeploymentFile {
   if (typeof bytes !== "number" || !Number.isSafeInteger(bytes) || bytes < 0) {
     throw invalid(`the size of ${path} must be a whole number of bytes`);
   }
-  if (bytes > limits.fileBytes) throw tooLarge(`${path} has ${bytes} bytes, more than the ${limits.fileBytes} allowed`);
+  if (bytes > bytesMax) throw tooLarge(`${path} has ${bytes} bytes, more than the ${bytesMax} allowed`);
   if (executable !== undefined && typeof executable !== "boolean") {
     throw invalid(`executable of ${path} must be true or false`);
   }

@@ -39,6 +39,8 @@ function styleOf({ runtime }: Program): HandlerStyle {
 
 /** A program named by a path is one of the files; one named by a word is looked for where the function runs. */
 function assertProgramThere(name: string, { runtime, command }: Program, files: readonly DeploymentFile[]): void {
+  // The files of an image are in its layers.
+  if (runtime === "image") return;
   const path = runtime === "provided" ? "bootstrap" : (command[0] ?? "");
   if (path.startsWith("/") || (runtime !== "provided" && !path.includes("/"))) return;
   const inner = path.replace(/^(?:\.\/+)+/, "");

@@ -28,6 +28,8 @@ export class InMemoryRunning implements Running {
   /** Awaited by every `prepare`; tests replace it to hold one up. */
   beforePrepare: (live: LiveDeployment) => Promise<void> = () => Promise.resolve();
 
+  assertRunnable(): void {}
+
   async describe({ app, root, entry, variableNames }: DescribeRequest): Promise<readonly DescribedFunction[]> {
     this.described.push(`${app} ${variableNames.join(",")}`.trim());
     return readCode(root, entry).functions.map((name) => ({

@@ -6,6 +6,7 @@ import type { KeyLock } from "../lib/key-lock.ts";
 import type { Catalog } from "./catalog.ts";
 import type { ContentStore } from "./content-store.ts";
 import type { DeploymentFolders } from "./deployment-folders.ts";
+import type { ImageStore } from "./images/image-store.ts";
 import type { MetaStore } from "./meta/meta-store.ts";
 import type { OpenDeploys } from "./open-deploys.ts";
 import type { Pins } from "./pins.ts";
@@ -14,6 +15,7 @@ export interface Parts {
   readonly meta: MetaStore;
   readonly content: ContentStore;
   readonly folders: DeploymentFolders;
+  readonly images: ImageStore;
   readonly catalog: Catalog;
   readonly deploys: OpenDeploys;
   readonly pins: Pins;

@@ -62,7 +62,8 @@ function sourceOfFile(file: string): AppSource {
   return { ...common, runtime: "node", entry: basename(file) };
 }
 
-async function readConfigText(dir: string): Promise<string> {
+/** "" when there is none. */
+export async function readConfigText(dir: string): Promise<string> {
   try {
     return await readFile(join(dir, "aloft.json"), "utf8");
   } catch (error) {

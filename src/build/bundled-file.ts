@@ -9,12 +9,15 @@ import { formatBytes } from "../lib/sizes.ts";
 
 export interface BundledFile extends DeploymentFile {
   read(): Promise<Uint8Array>;
+  /** From the beginning, each time it is called; there for files that are too large to be held. */
+  chunks?(): AsyncIterable<Uint8Array>;
 }
 
 /** Hashes of files by path, good while size and time of change are the same. Lives as long as a watch. */
 export type HashCache = Map<string, { readonly mark: string; readonly hash: string }>;
 
 const wholeBytesMax = 4 * 1024 * 1024; // larger files are hashed as a stream, so that many at once stay small
+const chunkBytes = 1024 * 1024;
 
 export function fileOfContent(path: string, content: Uint8Array): BundledFile {
   assertSize(path, content.length);
@@ -36,6 +39,7 @@ export async function fileFromDisk(path: string, source: string, cache: HashCach
     bytes: size,
     ...(isExecutable ? { executable: true } : {}),
     read: async () => await readFile(source),
+    ...(size > wholeBytesMax ? { chunks: () => createReadStream(source, { highWaterMark: chunkBytes }) } : {}),
   };
 }
 
@@ -63,6 +67,6 @@ function tooLarge(message: string): AloftError {
 async function hashOf(source: string, bytes: number): Promise<string> {
   if (bytes <= wholeBytesMax) return hash("sha256", await readFile(source));
   const sum = createHash("sha256");
-  for await (const chunk of createReadStream(source, { highWaterMark: 1024 * 1024 })) sum.update(chunk as Buffer);
+  for await (const chunk of createReadStream(source, { highWaterMark: chunkBytes })) sum.update(chunk as Buffer);
   return sum.digest("hex");
 }

@@ -6,6 +6,7 @@
  */
 import type http from "node:http";
 import { text as readText } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 import type {
   AppJson,
   BeginDeployJson,
@@ -42,10 +43,17 @@ export interface Invoked {
 
 type Query = Readonly<Record<string, string | number | undefined>>;
 
+/** A body that is not held in memory. */
+export interface ByteStream {
+  readonly byteLength: number;
+  /** From the beginning, each time it is called. */
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
 interface RequestOptions {
   readonly query?: Query;
   readonly json?: unknown;
-  readonly bytes?: Uint8Array;
+  readonly bytes?: Uint8Array | ByteStream;
   readonly signal?: AbortSignal | undefined;
   /** Doing it twice is the same as doing it once. */
   readonly repeatable?: boolean;
@@ -89,7 +97,7 @@ export class ControlClient {
     return this.#json("POST", `/v1/apps/${app}/deploys`, { json: begin, repeatable: true });
   }
 
-  async putFile(app: string, number: number, hash: string, bytes: Uint8Array): Promise<void> {
+  async putFile(app: string, number: number, hash: string, bytes: Uint8Array | ByteStream): Promise<void> {
     await this.#json("PUT", `/v1/apps/${app}/deploys/${number}/files/${hash}`, { bytes });
   }
 
@@ -231,7 +239,9 @@ export class ControlClient {
         }
       });
       limitConnecting(request);
-      request.end(body);
+      if (body === undefined || body instanceof Uint8Array) request.end(body);
+      // An answer that comes early is the server's refusal; the rest is of no use to anybody then.
+      else pipeline(body.chunks(), request).catch((error: Error) => request.destroyed || request.destroy(error));
     });
   }
 }

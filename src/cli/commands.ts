@@ -16,6 +16,11 @@ const serverFlags: readonly FlagSpec[] = [
 ];
 
 const alias: FlagSpec = { name: "alias", placeholder: "NAME", about: "alias to use (production)" };
+const image: FlagSpec = {
+  name: "image",
+  placeholder: "FILE|DIR",
+  about: "deploy a container image: what `docker save` writes, or an OCI layout",
+};
 const since: FlagSpec = { name: "since", placeholder: "10m", about: "only what is younger, or after a date" };
 const until: FlagSpec = { name: "until", placeholder: "5m", about: "only what is older, or before a date" };
 const follow: FlagSpec = { name: "follow", short: "f", about: "go on with what comes, until Ctrl-C" };
@@ -85,13 +90,13 @@ const table = {
     ],
   },
   deploy: {
-    usage: "[dir] [--alias NAME]",
+    usage: "[dir] [--image FILE|DIR] [--alias NAME]",
     words: { min: 0, max: 1 },
     summary: "bundle an app, upload what is new, make it live",
     about:
       "The new deployment is imported before it goes live; one that fails leaves everything as it was.\n" +
       "Exits 1 with DEPLOY_SUPERSEDED when a later deploy went live first.",
-    flags: [alias, ...serverFlags],
+    flags: [image, alias, ...serverFlags],
     examples: [
       { line: "aloft deploy", about: "the app in this folder" },
       { line: "aloft deploy shop --alias preview-x", about: "under another alias, at preview-x--shop.BASE" },

@@ -10,6 +10,8 @@ const uploadsMax = 4;
 
 export interface DeployableFile extends DeploymentFile {
   read(): Promise<Uint8Array>;
+  /** There for files that are too large to be held. */
+  chunks?(): AsyncIterable<Uint8Array>;
 }
 
 /** What of a bundle (`build/`) a deploy needs. */
@@ -69,7 +71,9 @@ async function upload(
   const total = { filesTotal: wanted.length, bytesTotal: wanted.reduce((sum, { bytes }) => sum + bytes, 0) };
   let progress: UploadProgress = { files: 0, bytes: 0, ...total };
   await forEachParallel(wanted, uploadsMax, async (file) => {
-    await client.putFile(bundle.name, number, file.hash, await file.read());
+    const { chunks } = file;
+    const body = chunks === undefined ? await file.read() : { byteLength: file.bytes, chunks: () => chunks.call(file) };
+    await client.putFile(bundle.name, number, file.hash, body);
     progress = { ...total, files: progress.files + 1, bytes: progress.bytes + file.bytes };
     onProgress(progress);
   });

@@ -107,6 +107,8 @@ export interface VariableJson {
 export interface StatusJson {
   readonly version: string;
   readonly node: string;
+  /** The machine's kind, as Node names it: "x64", "arm64". */
+  readonly architecture: string;
   readonly startedAt: string;
   readonly sandbox: "process" | "oci";
   readonly http: string;

@@ -102,6 +102,28 @@ export interface GroupSpec {
   readonly program?: Program;
 }
 
+/** How a deployment that is an OCI image is started; found when it is deployed. */
+export interface ImageSpec {
+  /** Names the files of all layers together, on this server. */
+  readonly root: string;
+  readonly argv: readonly string[];
+  /** The image's own; variables of the app come on top. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute. */
+  readonly workingDir: string;
+  readonly uid: number;
+  readonly gid: number;
+  /** Further groups. */
+  readonly groups: readonly number[];
+  /** Users and groups that its files belong to and its program may be, at most `limits.imageOwners`: all others are nobody. */
+  readonly owners: readonly number[];
+  /** Where it is expected to listen. */
+  readonly port: number;
+  /** Of all files, and how many there are. */
+  readonly bytes: number;
+  readonly files: number;
+}
+
 export interface Manifest {
   /** Version of this shape. */
   readonly format: 1;
@@ -119,6 +141,8 @@ export interface Manifest {
   readonly network: NetworkPolicy;
   /** Names of variables that must be set before the deployment can go live. */
   readonly requiredVariables: readonly string[];
+  /** Of a deployment whose runtime is `image`. */
+  readonly image?: ImageSpec;
 }
 
 /** A deployment as the running side sees it: everything needed to start an instance of it. */
@@ -129,6 +153,8 @@ export interface LiveDeployment {
   readonly deploymentId: string;
   /** Folder on this machine that holds exactly the manifest's files; read-only to everyone. */
   readonly root: string;
+  /** Of an image: folder on this machine that holds its files. */
+  readonly imageRoot?: string;
   readonly manifest: Manifest;
   readonly variables: Readonly<Record<string, string>>;
   /** Changes when deployment or variables change: instances are of one revision. */

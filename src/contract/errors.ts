@@ -63,6 +63,14 @@ export const errorTable = {
   DOMAIN_TAKEN: row(409, "caller", "another app already holds this domain"),
   VARIABLE_RESERVED: row(400, "caller", "the variable's name is reserved for the platform"),
   VARIABLE_MISSING: row(400, "app", "a variable that aloft.json requires is not set"),
+  // --- images
+  IMAGE_INVALID: row(400, "app", "the file or folder is no image that Aloft can read"),
+  IMAGE_PART_MISSING: row(400, "app", "the image names a part that is not there"),
+  IMAGE_DIGEST_MISMATCH: row(400, "app", "a part of the image is not what its digest says"),
+  IMAGE_LAYER_INVALID: row(400, "app", "a layer of the image is damaged, or holds what no layer may hold"),
+  IMAGE_PLATFORM_MISMATCH: row(400, "app", "the image was built for another kind of machine"),
+  IMAGE_COMMAND_MISSING: row(400, "app", "the image does not say which program to start"),
+  IMAGE_USER_UNKNOWN: row(400, "app", "the image runs as a user that it does not have"),
   // --- the keyspace
   COMMIT_UNKNOWN: row(503, "platform", "the commit may or may not have happened"),
   COMMIT_TOO_LARGE: row(413, "app", "the commit has too many or too large checks and writes"),

@@ -52,6 +52,15 @@ export const limits = {
   openDeployMs: 60 * minute, // a deploy that was begun and not finished is forgotten
   openDeploysPerApp: 16, // each holds its list of files in memory; the idlest gives way
   liveDeploymentsCached: 1000, // parsed manifests in memory; the others are read again when they are needed
+  // --- images
+  imageLayerBytes: 2048 * MiB, // one layer as it is sent; streamed, never held
+  imageBytes: 4096 * MiB, // all layers as they are sent
+  imageUnpackedBytes: 8192 * MiB, // a layer's archive, and all files of an image: what a bomb may cost
+  imageEntries: 500_000, // files, folders and links of all layers; their names are in memory while they are unpacked
+  imageLayers: 256, // docker itself makes at most 127
+  imageDocumentBytes: 4 * MiB, // manifest, config and index, each; the config holds the history of the build
+  imageOwners: 32, // users and groups of an image that instances tell apart; each takes two numbers of the host
+  // --- the control API
   apiBodyBytes: 16 * MiB, // a JSON body of the control API: the list of 50,000 files fits
   // --- http door
   requestHeadBytes: 32 * KiB,

@@ -26,7 +26,9 @@ export function programsOf(config: AppConfig, runtime: Runtime): readonly Planne
   const planned: PlannedProgram[] = [];
   for (const [name, { program }] of config.functions) {
     if (program === null) continue;
-    const own = program.runtime ?? runtime;
+    // A command among the functions of an image is another program of its.
+    const isOfImage = runtime === "image" && program.runtime === "command";
+    const own = isOfImage ? runtime : (program.runtime ?? runtime);
     if (own === "node") {
       const what = program.command.length > 0 ? "a command" : "a handler";
       throw invalid(`functions.${name} has ${what} and the runtime node, whose functions are its exports`);

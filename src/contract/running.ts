@@ -1,7 +1,7 @@
 /**
  * The port between `apps/` (what should run) and the side that runs it (`pool/` and `dispatch/`, joined in `server.ts`).
  */
-import type { DescribedFunction, LiveDeployment } from "./deployment.ts";
+import type { DescribedFunction, LiveDeployment, Runtime } from "./deployment.ts";
 import type { PlannedProgram } from "./programs.ts";
 
 export interface DescribeRequest {
@@ -16,6 +16,9 @@ export interface DescribeRequest {
 }
 
 export interface Running {
+  /** Throws SANDBOX_UNAVAILABLE where functions of this runtime cannot run at all: asked before anything is sent. */
+  assertRunnable(runtime: Runtime): void;
+
   /**
    * Imports the code once in a fresh sandbox and reads its exports. Throws DESCRIBE_FAILED (fault: app) with the user's
    * own error, its file and its line. What comes back has been parsed: names, styles and limits are within bounds.

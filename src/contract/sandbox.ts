@@ -29,11 +29,48 @@ export interface SandboxSpec {
   readonly priority?: "background" | "normal";
 }
 
+/** A program of an image, in the image's own files; what it has not is the socket. */
+export interface ImageProgramSpec {
+  /** Unique on this node, among instances too. */
+  readonly id: string;
+  /** As the image names them. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly memoryMiB: number;
+  /** The id of an instance that runs here: both have one network. */
+  readonly sharesNetworkOf: string;
+  /** The image's files on this host; they are never written to. */
+  readonly root: string;
+  /** How much there is in them. */
+  readonly rootBytes: number;
+  readonly rootFiles: number;
+  readonly workingDir: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  /** Every user and group whose number means something in the image, those above and 0 among them. */
+  readonly owners: readonly number[];
+}
+
 export interface SandboxExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   /** The kernel ended it, or a process of it, because it had used all of its memory. */
   readonly oomKilled: boolean;
+}
+
+export interface SandboxProgram {
+  readonly id: string;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Resolves once, when the program and everything it started in the sandbox is gone. */
+  readonly exited: Promise<SandboxExit>;
+  /** Private resident bytes now, without the pages of programs and libraries shared with others; null when it has ended. */
+  memoryBytes(): number | null;
+  /** Asks it to end, with SIGTERM. */
+  terminate(): void;
+  /** At once and for good, with everything it started. Idempotent. */
+  kill(): void;
 }
 
 export interface SandboxProcess {
@@ -80,6 +117,8 @@ export interface Sandbox {
   readonly keepsNetwork: boolean;
   /** Throws SANDBOX_START_FAILED. */
   start(spec: SandboxSpec): SandboxProcess;
+  /** Absent: the driver cannot run images. Throws SANDBOX_START_FAILED. */
+  startImage?(spec: ImageProgramSpec): SandboxProgram;
   /** Kills what is left and removes every folder. */
   close(): Promise<void>;
 }

@@ -10,6 +10,7 @@ import type { Exchange } from "../contract/exchange.ts";
 import type { FunctionSpec, GroupSpec, LiveDeployment } from "../contract/deployment.ts";
 import type { GroupStatus } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
+import type { SandboxProgram } from "../contract/sandbox.ts";
 import type { Assign, AssignFunction, CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { createScalerState, decideScale, type ScalePolicy, type ScalerState, wantsInstanceNow } from "./autoscaler.ts";
 import { crashBackoffMs } from "./crash-backoff.ts";
@@ -29,6 +30,8 @@ export interface GroupHost {
   readonly keepsNetwork: boolean;
   /** A process for the group, made its own; null when the memory budget has no room. Throws SANDBOX_START_FAILED. */
   newInstance(group: Group): Instance | null;
+  /** For a group whose program is an image: starts it beside the instance. null for any other. */
+  besideOf(group: Group): ((instanceId: string) => SandboxProgram) | null;
   /** The group has something to be looked after. */
   wake(group: Group): void;
   logged(group: Group, log: InstanceLog): void;
@@ -291,6 +294,7 @@ export class Group implements InstanceOwner {
   #assign(instance: Instance): void {
     const { app, alias, deploymentId, root, manifest, variables } = this.live;
     const { program } = this.spec;
+    const port = manifest.image === undefined ? {} : { port: manifest.image.port };
     const assign: Assign = {
       mode: "serve",
       app,
@@ -299,13 +303,13 @@ export class Group implements InstanceOwner {
       root,
       entry: manifest.entry,
       functions: manifest.functions.map(assignedFunction),
-      ...(program === undefined ? {} : { program: { ...program, concurrency: this.#concurrency } }),
+      ...(program === undefined ? {} : { program: { ...program, concurrency: this.#concurrency, ...port } }),
       lambda: manifest.functions.find((one) => one.group === this.spec.name && one.style === "lambda")?.name ?? null,
       variables,
       memoryMiB: this.spec.limits.memoryMiB,
     };
     if (manifest.network !== "internet" && !this.#host.keepsNetwork && !this.#hasWarned) this.#warnOfNetwork();
-    instance.assign(assign, manifest.network);
+    instance.assign(assign, manifest.network, this.#host.besideOf(this));
   }
 
   #warnOfNetwork(): void {

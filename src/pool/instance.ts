@@ -14,7 +14,7 @@ import { AloftError } from "../contract/errors.ts";
 import type { Exchange, ExchangeLink } from "../contract/exchange.ts";
 import { limits } from "../contract/limits.ts";
 import type { NetworkPolicy } from "../contract/network.ts";
-import type { SandboxExit, SandboxProcess } from "../contract/sandbox.ts";
+import type { SandboxExit, SandboxProcess, SandboxProgram } from "../contract/sandbox.ts";
 import { CancelReason, Flag, FrameType, protocolVersion, streamWindowBytes } from "../wire/frames.ts";
 import {
   type Assign,
@@ -29,6 +29,7 @@ import {
 import { WireError } from "../wire/reader.ts";
 import { StreamTable } from "../wire/stream-table.ts";
 import type { FrameWriter } from "../wire/writer.ts";
+import { BesideProgram } from "./beside-program.ts";
 import { endError, type EndReason } from "./end-error.ts";
 import { FrameSocket } from "./frame-socket.ts";
 import { InstanceCalls } from "./instance-calls.ts";
@@ -62,7 +63,7 @@ const handoversMax = 3;
 
 export class Instance implements ExchangeLink {
   readonly id: string;
-  readonly memoryMiB: number;
+  memoryMiB: number;
   readonly startedAtMs: number;
   state: InstanceState = "starting";
   owner: InstanceOwner;
@@ -110,6 +111,8 @@ export class Instance implements ExchangeLink {
   #cause: AloftError | null = null;
   #drainUntilMs = Number.POSITIVE_INFINITY;
   #socketTimer: NodeJS.Timeout | null = null;
+  /** What it speaks for, where that is a container of its own. */
+  #beside: BesideProgram | null = null;
 
   constructor(sandbox: SandboxProcess, owner: InstanceOwner, memoryMiB: number, now: () => number) {
     this.id = sandbox.id;
@@ -149,12 +152,17 @@ export class Instance implements ExchangeLink {
     this.#sandbox.setPriority(priority);
   }
 
-  /** What it may reach holds before it learns what it is to run. */
-  assign(assign: Assign, network: NetworkPolicy): void {
+  /** What it may reach holds before it learns what it is to run. `startBeside`: starts the program that it speaks for. */
+  assign(
+    assign: Assign,
+    network: NetworkPolicy,
+    startBeside: ((instanceId: string) => SandboxProgram) | null = null,
+  ): void {
     this.state = "assigned";
     this.assignedAtMs = this.#now();
     try {
       const opened = this.#sandbox.setNetwork(network);
+      if (startBeside !== null) this.#startBeside(startBeside(this.id), assign.memoryMiB);
       const placed = this.#sandbox.place(assign.root);
       if (opened === undefined && typeof placed === "string") this.#sendAssign(assign, placed);
       else Promise.all([placed, opened]).then(([root]) => this.#sendAssign(assign, root), this.#placeFailed);
@@ -170,7 +178,31 @@ export class Instance implements ExchangeLink {
     this.#writer.flush();
   }
 
+  #startBeside(program: SandboxProgram, memoryMiB: number): void {
+    // Its memory is the function's; what this process needs is the platform's.
+    this.memoryMiB = memoryMiB;
+    this.companionMiB = 0;
+    this.#beside = new BesideProgram(
+      program,
+      (stream, message) => this.#logs.printed(stream, message),
+      () => this.#besideEnded(),
+    );
+  }
+
+  #besideEnded(): void {
+    if (this.#endReason !== null) this.#sandbox.kill();
+    else {
+      this.#cause ??= this.#beside?.endedError(this.state !== "assigned", this.memoryMiB) ?? null;
+      this.kill("crashed");
+    }
+  }
+
   readonly #placeFailed = (error: unknown): void => {
+    if (error instanceof AloftError) {
+      this.#cause = error;
+      this.kill("start");
+      return;
+    }
     const message = `the sandbox could not be given the deployment: ${(error as Error).message}`;
     this.#cause = new AloftError("SANDBOX_START_FAILED", message, { cause: error });
     this.kill("start");
@@ -280,7 +312,7 @@ export class Instance implements ExchangeLink {
   /** Private resident memory against the limit; over it the instance ends. */
   measureMemory(): void {
     this.measuredAtMs = this.#now();
-    const bytes = this.#sandbox.memoryBytes();
+    const bytes = (this.#beside ?? this.#sandbox).memoryBytes();
     if (bytes === null) return;
     this.memoryBytes = bytes;
     if (bytes > (this.memoryMiB + this.companionMiB) * 1024 * 1024) this.kill("memory");
@@ -323,11 +355,18 @@ export class Instance implements ExchangeLink {
     this.#endReason ??= reason;
     // Until its end is seen nobody gives it work.
     this.state = "draining";
+    this.#beside?.kill();
     this.#sandbox.kill();
   }
 
   /** One with something left to do ends by itself; `sweep` sees that it does. */
   #endDrained(): void {
+    if (this.#cause === null && this.#beside !== null && !this.#beside.hasEnded) {
+      // A program may have something to write down before it ends.
+      this.#endReason ??= "retired";
+      this.#beside.stop();
+      return;
+    }
     if (!this.isGraceful || this.#cause !== null) {
       this.kill(this.#cause === null ? "retired" : "crashed");
       return;
@@ -606,6 +645,11 @@ export class Instance implements ExchangeLink {
 
   async #watchEnd(): Promise<void> {
     const exit = await this.#sandbox.exited;
+    if (this.#beside !== null) {
+      if (this.state === "draining") this.#beside.stop();
+      else this.#beside.kill();
+      await this.#beside.ended;
+    }
     // Frames written before its death are still in the socket, `begun` among them.
     const isAllRead = await this.#socket.readRest(socketCloseMs);
     this.#finish(exit, isAllRead);
@@ -616,6 +660,7 @@ export class Instance implements ExchangeLink {
     if (this.#socketTimer !== null) clearTimeout(this.#socketTimer);
     this.#writer.close();
     this.#output.end();
+    this.#beside?.endOutput();
     this.#logs.end();
     const error = endError({
       reason: this.#endReason,

@@ -1,7 +1,7 @@
 /** What a program writes to descriptors 1 and 2 past the runtime's own capture: native code, children, V8's last words. */
 import type { Readable } from "node:stream";
 import { limits } from "../contract/limits.ts";
-import type { SandboxProcess } from "../contract/sandbox.ts";
+import type { SandboxProgram } from "../contract/sandbox.ts";
 
 type OnLine = (stream: "stdout" | "stderr", message: string) => void;
 
@@ -12,7 +12,7 @@ export class OutputLines {
   readonly #rests = { stdout: "", stderr: "" };
   #stderrTail = "";
 
-  constructor(sandbox: SandboxProcess, onLine: OnLine) {
+  constructor(sandbox: Pick<SandboxProgram, "stdout" | "stderr">, onLine: OnLine) {
     this.#onLine = onLine;
     this.#read(sandbox.stdout, "stdout");
     this.#read(sandbox.stderr, "stderr");

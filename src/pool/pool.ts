@@ -4,22 +4,24 @@
  */
 import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
-import type { DescribedFunction, LiveDeployment } from "../contract/deployment.ts";
+import type { DescribedFunction, LiveDeployment, Runtime } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import type { Exchange } from "../contract/exchange.ts";
 import type { RunningStatus } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
 import type { DescribeRequest } from "../contract/running.ts";
-import type { Sandbox } from "../contract/sandbox.ts";
+import type { Sandbox, SandboxProgram } from "../contract/sandbox.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { Describing } from "./describing.ts";
 import { Group, type GroupHost } from "./group.ts";
 import { type GuestKind, guestKindOf, guestKinds, type GuestProgram, needsOwnStart } from "./guest-program.ts";
 import { idleMemoryCheckMs, type Instance, memoryCheckMs } from "./instance.ts";
+import { imageProgramSpec, imagesUnavailable } from "./image-program.ts";
 import { chooseEvictions } from "./instance-choice.ts";
 import type { InstanceLog } from "./instance-logs.ts";
 import { MachineLoad } from "./machine-load.ts";
+import { standardClassMiB } from "./zygote-target.ts";
 import { Zygotes } from "./zygotes.ts";
 
 export interface PoolOptions {
@@ -134,6 +136,12 @@ export class Pool implements GroupHost {
     }
     groups.set(name, group);
     return group;
+  }
+
+  /** Throws SANDBOX_UNAVAILABLE where functions of this runtime cannot run at all. */
+  assertRunnable(runtime: Runtime): void {
+    const { sandbox } = this.#options;
+    if (runtime === "image" && sandbox.startImage === undefined) throw imagesUnavailable(sandbox.kind);
   }
 
   /** Throws DESCRIBE_FAILED, RUNTIME_UNAVAILABLE, SANDBOX_START_FAILED and SHUTTING_DOWN. */
@@ -267,8 +275,9 @@ export class Pool implements GroupHost {
   newInstance(group: Group): Instance | null {
     if (this.#isStopping) throw new AloftError("SHUTTING_DOWN", "the server is stopping");
     if (!this.#makeRoom()) return null;
-    const { memoryMiB } = group.spec.limits;
-    const { variables } = group.live;
+    const { variables, manifest } = group.live;
+    // An image has its memory to itself: its companion is as any other.
+    const memoryMiB = manifest.image === undefined ? group.spec.limits.memoryMiB : standardClassMiB;
     const takenAtMs = this.nowMs();
     const kind = guestKindOf(group.spec.program);
     const zygotes = this.#ask(kind);
@@ -277,6 +286,16 @@ export class Pool implements GroupHost {
       : zygotes.take(memoryMiB, group);
     instance.takenAtMs = takenAtMs;
     return instance;
+  }
+
+  besideOf(group: Group): ((instanceId: string) => SandboxProgram) | null {
+    const { sandbox } = this.#options;
+    const { live, spec } = group;
+    if (spec.program?.runtime !== "image") return null;
+    return (instanceId) => {
+      if (sandbox.startImage === undefined) throw imagesUnavailable(sandbox.kind);
+      return sandbox.startImage(imageProgramSpec(live, spec, instanceId));
+    };
   }
 
   #ask(kind: GuestKind): Zygotes {

@@ -35,6 +35,8 @@ export interface AssignProgram {
   /** Path that answers once the program is ready; null: it takes connections then. */
   readonly ready: string | null;
   readonly concurrency: number;
+  /** Of an image: where its program, which the node starts, is expected to listen. */
+  readonly port?: number;
 }
 
 export interface Assign {

@@ -12,7 +12,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { constants as osConstants, setPriority } from "node:os";
 import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
@@ -21,12 +21,28 @@ import type { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { AloftError } from "../../contract/errors.ts";
 import { limits } from "../../contract/limits.ts";
-import type { Sandbox, SandboxExit, SandboxProcess, SandboxSpec } from "../../contract/sandbox.ts";
+import type {
+  ImageProgramSpec,
+  Sandbox,
+  SandboxExit,
+  SandboxProcess,
+  SandboxProgram,
+  SandboxSpec,
+} from "../../contract/sandbox.ts";
 import type { NetworkPolicy } from "../../contract/network.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { type BegunMark, openBegunMark } from "../begun-mark.ts";
 import { Cgroup, type CgroupPlace } from "./cgroups.ts";
 import { type HostIdRange, HostIdPool } from "./host-ids.ts";
+import { type ImagePipes, openImagePipes } from "./image-pipes.ts";
+import {
+  findImageMode,
+  type IdPair,
+  imageLauncher,
+  type ImageMode,
+  launchEnvironment,
+  makeMountPoints,
+} from "./image-root.ts";
 import { endLeftovers, noteCgroups } from "./leftovers.ts";
 import type { InstanceNetwork, Network } from "./network/network.ts";
 import { LinkedTrees } from "./linked-tree.ts";
@@ -43,9 +59,13 @@ export interface OciSandboxOptions {
   readonly clock: Clock;
   /** null: instances have nothing but their own loopback. It stays open when the driver is closed. */
   readonly network: Network | null;
+  /** How images get a writable layer; found by trying unless told. */
+  readonly imageMode?: ImageMode;
 }
 
 const MiB = 1024 * 1024;
+/** A file of a tmpfs takes about 1 KiB of the kernel's memory however small it is. */
+const bytesPerWritableFile = 8 * 1024;
 const normalShares = 1024;
 /** A tenth, as of the nice value 10. */
 const backgroundShares = 102;
@@ -69,6 +89,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
   const ids = new HostIdPool(options.ids, options.clock);
   const trees = new LinkedTrees();
   const running = new Map<string, OciProcess>();
+  let { imageMode } = options;
 
   function start(spec: SandboxSpec): SandboxProcess {
     const taken = ids.take();
@@ -111,10 +132,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
       network?.letGo();
       ids.giveBack(taken);
       rmSync(folder, { recursive: true, force: true });
-      throw new AloftError("SANDBOX_START_FAILED", `the container could not be started: ${(error as Error).message}`, {
-        cause: error,
-        hint: "look for a limit on processes, open files, memory or disk on this machine",
-      });
+      throw startFailure(error as Error);
     }
   }
 
@@ -152,6 +170,99 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
     });
   }
 
+  function startImage(spec: ImageProgramSpec): SandboxProgram {
+    const name = groupNameOf(options.folder, spec.id);
+    const folder = join(options.folder, spec.id);
+    const mounts = join(runFolder, "images", spec.id);
+    const taken: HostIds[] = [];
+    let network: InstanceNetwork | null = null;
+    const letGo = (): void => {
+      network?.letGo();
+      for (const each of taken) ids.giveBack(each);
+      rmSync(mounts, { recursive: true, force: true });
+    };
+    try {
+      const shared = sharedNetwork(spec.sharesNetworkOf);
+      network = shared.network;
+      const networkPath = shared.path;
+      const map = spec.owners.map((inside, index): IdPair => {
+        if (index % 2 === 0) taken.push(ids.take());
+        const { owner, program } = taken.at(-1) ?? ids.take();
+        return { inside, outside: index % 2 === 0 ? owner : program };
+      });
+      const outside = (inside: number): number => map.find((pair) => pair.inside === inside)?.outside ?? 0;
+      imageMode ??= findImageMode(join(runFolder, "try"));
+      makeMountPoints(mounts);
+      mkdirSync(folder, { recursive: true });
+      const config = imageConfigOf(spec, { name, mounts, map, networkPath });
+      writeFileSync(join(folder, "config.json"), JSON.stringify(config), { mode: 0o600 });
+      const writableBytes = Math.floor(spec.memoryMiB * MiB * tmpPart);
+      const [launcher = "", ...parameters] = imageLauncher({
+        mode: imageMode,
+        lower: spec.root,
+        mounts,
+        folder,
+        map,
+        program: { uid: outside(spec.uid), gid: outside(spec.gid) },
+        writableBytes,
+        writableFiles: Math.ceil(writableBytes / bytesPerWritableFile),
+        imageBytes: spec.rootBytes,
+        imageFiles: spec.rootFiles,
+        networkPath,
+        command: [options.runtime, "--root", stateFolder, "run", "--keep", "--bundle", folder, name],
+      });
+      const child = spawn(launcher, parameters, { cwd: "/", env: launchEnvironment, detached: true });
+      const started = new OciProcess({
+        id: spec.id,
+        child,
+        folder,
+        stateFolder: join(stateFolder, name),
+        cgroup: new Cgroup(options.cgroups, name),
+        trees,
+        network,
+        mark: null,
+        pipes: openImagePipes(child, folder),
+        onGone: letGo,
+      });
+      running.set(spec.id, started);
+      void started.exited.then(() => running.delete(spec.id));
+      return started;
+    } catch (error) {
+      letGo();
+      rmSync(folder, { recursive: true, force: true });
+      throw startFailure(error as Error);
+    }
+  }
+
+  function imageConfigOf(
+    spec: ImageProgramSpec,
+    place: {
+      readonly name: string;
+      readonly mounts: string;
+      readonly map: readonly IdPair[];
+      readonly networkPath: string;
+    },
+  ): Record<string, unknown> {
+    const { uid, gid, groups } = spec;
+    return ociSpec({
+      argv: spec.argv,
+      env: spec.env,
+      cwd: spec.workingDir,
+      rootFolder: join(place.mounts, "root"),
+      bound: root.networkFiles,
+      // Of no meaning beside the map of the image's own users.
+      ids: { owner: 0, program: 0 },
+      image: { map: place.map, uid, gid, groups },
+      cgroupsPath: options.cgroups.specPrefix + place.name,
+      memoryBytes: spec.memoryMiB * MiB,
+      cpuShares: normalShares,
+      pidsMax: limits.processesPerInstance,
+      tmpBytes: Math.floor(spec.memoryMiB * MiB * tmpPart),
+      openFilesMax: limits.openFilesPerInstance,
+      networkPath: place.networkPath,
+    });
+  }
+
   async function close(): Promise<void> {
     const exits = [...running.values()].map((one) => {
       one.kill();
@@ -161,7 +272,14 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
     rmSync(runFolder, { recursive: true, force: true });
   }
 
-  return { kind: "oci", keepsNetwork: true, start, close };
+  return { kind: "oci", keepsNetwork: true, start, startImage, close };
+}
+
+function startFailure(error: Error): AloftError {
+  return new AloftError("SANDBOX_START_FAILED", `the container could not be started: ${error.message}`, {
+    cause: error,
+    hint: "look for a limit on processes, open files, memory or disk on this machine",
+  });
 }
 
 const hashChars = 12;
@@ -215,6 +333,8 @@ interface OciProcessParts {
   readonly trees: LinkedTrees;
   readonly network: InstanceNetwork | null;
   readonly mark: BegunMark | null;
+  /** Of an image's program, in place of descriptors 1 and 2. */
+  readonly pipes?: ImagePipes;
   readonly onGone: () => void;
 }
 
@@ -236,8 +356,8 @@ class OciProcess implements SandboxProcess {
     this.pid = parts.child.pid ?? 0;
     this.folder = parts.folder;
     this.socket = socket as unknown as Socket;
-    this.stdout = stdout as Readable;
-    this.stderr = stderr as Readable;
+    this.stdout = parts.pipes?.stdout ?? (stdout as Readable);
+    this.stderr = parts.pipes?.stderr ?? (stderr as Readable);
     this.#parts = parts;
     this.exited = this.#watchEnd();
   }
@@ -284,6 +404,17 @@ class OciProcess implements SandboxProcess {
     for (const thread of [this.pid, ...cgroup.threads()]) setNice(thread, isBackground ? backgroundNice : 0);
   }
 
+  /** The first process of the container; one that has no handler for it stays, as everywhere. */
+  terminate(): void {
+    const first = this.#hasEnded ? undefined : this.#parts.cgroup.processes().find(isFirstInside);
+    try {
+      if (first === undefined) this.kill();
+      else process.kill(first, "SIGTERM");
+    } catch {
+      // It has ended in this moment.
+    }
+  }
+
   kill(): void {
     if (this.#hasEnded) return;
     // The runtime sees its program end and ends too. Before there is a program, it is what has to end.
@@ -292,7 +423,7 @@ class OciProcess implements SandboxProcess {
   }
 
   async #watchEnd(): Promise<SandboxExit> {
-    const { child, cgroup, folder, stateFolder, mark, onGone } = this.#parts;
+    const { child, cgroup, folder, stateFolder, mark, pipes, onGone } = this.#parts;
     const how = await new Promise<Omit<SandboxExit, "oomKilled">>((resolve) => {
       child.once("error", () => resolve({ code: null, signal: null }));
       child.once("exit", (code, signal) => resolve(exitOf(code, signal)));
@@ -303,6 +434,7 @@ class OciProcess implements SandboxProcess {
     const oomKilled = cgroup.oomKills() > 0;
     mark?.close();
     while (cgroup.kill() > 0 || !cgroup.remove()) await pause(groupLookMs);
+    await pipes?.drained;
     await rm(stateFolder, { recursive: true, force: true }).catch(() => {});
     await rm(folder, { recursive: true, force: true }).catch(() => {});
     onGone();
@@ -324,6 +456,15 @@ function exitOf(code: number | null, signal: NodeJS.Signals | null): Omit<Sandbo
   if (code === null || code <= 128) return { code, signal };
   const inner = Object.entries(osConstants.signals).find(([, number]) => number === code - 128)?.[0];
   return inner === undefined ? { code, signal } : { code: null, signal: inner as NodeJS.Signals };
+}
+
+/** By its number in its own namespace, the last of the line. */
+function isFirstInside(pid: number): boolean {
+  try {
+    return /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, "latin1"));
+  } catch {
+    return false;
+  }
 }
 
 function setNice(thread: number, nice: number): void {

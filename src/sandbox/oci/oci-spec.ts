@@ -5,6 +5,7 @@
  * no /sys, no host folder. The lists of masked and read-only paths are those of Docker's default (moby `oci/defaults.go`)
  * with the paths that newer kernels added.
  */
+import type { IdPair } from "./image-root.ts";
 import { seccompProfile } from "./seccomp.ts";
 
 /** Inside, every program runs as this user: `nobody`, the same number whatever the number outside is. */
@@ -24,6 +25,15 @@ export interface BoundFile {
   readonly target: string;
 }
 
+/** An image instead of the root of all instances: its own files, writable, and its own users. */
+export interface ImageInput {
+  /** Users and groups alike. */
+  readonly map: readonly IdPair[];
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
 export interface OciSpecInput {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -39,6 +49,7 @@ export interface OciSpecInput {
   readonly pidsMax: number;
   readonly tmpBytes: number;
   readonly openFilesMax: number;
+  readonly image?: ImageInput;
   /** A network namespace that was made ready; null for a new one that has nothing but its own loopback. */
   readonly networkPath: string | null;
 }
@@ -67,22 +78,36 @@ const maskedPaths = [
 
 const readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"] as const;
 
+/** Where C libraries put what threads and processes share; a file system of its own, as with docker. */
+const sharedMemory = {
+  destination: "/dev/shm",
+  type: "tmpfs",
+  source: "tmpfs",
+  options: ["nosuid", "noexec", "nodev", "mode=1777", "size=64m", "nr_inodes=1024"],
+};
+
 /** A file of /tmp takes about 1 KiB of the kernel's memory however small it is. */
 const bytesPerTmpInode = 8 * 1024;
 
 export function ociSpec(input: OciSpecInput): Record<string, unknown> {
   const noCapabilities = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] };
-  const idMappings = (owner: number, program: number): unknown[] => [
-    { containerID: 0, hostID: owner, size: 1 },
-    { containerID: insideId, hostID: program, size: 1 },
+  const { owner, program } = input.ids;
+  const { image } = input;
+  const pairs = image?.map ?? [
+    { inside: 0, outside: owner },
+    { inside: insideId, outside: program },
   ];
+  const idMappings = pairs.map(({ inside, outside }) => ({ containerID: inside, hostID: outside, size: 1 }));
   return {
     ociVersion: "1.0.2",
     hostname: seenHostName,
-    root: { path: input.rootFolder, readonly: true },
+    root: { path: input.rootFolder, readonly: image === undefined },
     process: {
       terminal: false,
-      user: { uid: insideId, gid: insideId, additionalGids: [] },
+      user:
+        image === undefined
+          ? { uid: insideId, gid: insideId, additionalGids: [] }
+          : { uid: image.uid, gid: image.gid, additionalGids: image.groups },
       cwd: input.cwd,
       args: input.argv,
       env: Object.entries(input.env).map(([name, value]) => `${name}=${value}`),
@@ -109,8 +134,8 @@ export function ociSpec(input: OciSpecInput): Record<string, unknown> {
         { type: "cgroup" },
         input.networkPath === null ? { type: "network" } : { type: "network", path: input.networkPath },
       ],
-      uidMappings: idMappings(input.ids.owner, input.ids.program),
-      gidMappings: idMappings(input.ids.owner, input.ids.program),
+      uidMappings: idMappings,
+      gidMappings: idMappings,
       cgroupsPath: input.cgroupsPath,
       resources: {
         devices: [{ allow: false, access: "rwm" }],
@@ -142,6 +167,7 @@ function mountsOf(input: OciSpecInput): unknown[] {
       source: "tmpfs",
       options: ["nosuid", "nodev", "mode=1777", `size=${input.tmpBytes}`, `nr_inodes=${inodes}`],
     },
+    ...(input.image === undefined ? [] : [sharedMemory]),
     ...input.bound.map(({ source, target }) => ({
       destination: target,
       type: "bind",

@@ -49,6 +49,11 @@ export class RootFolder {
     }
   }
 
+  /** What a container of another root needs to find other machines by name. */
+  get networkFiles(): readonly BoundFile[] {
+    return ["/etc/hosts", "/etc/resolv.conf"].map((target) => ({ source: join(this.path, target), target }));
+  }
+
   /** What to bind for a program that needs these files and paths, and `argv` as it names the files inside. */
   show(
     files: readonly string[],

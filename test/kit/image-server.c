@@ -1,0 +1,74 @@
+/* The program of the tests' images: answers HTTP on $PORT, one request at a time, without a shell or a C library beside it. */
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static void answer(int client, const char *body) {
+  dprintf(client, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\nconnection: close\r\n\r\n%s", strlen(body), body);
+}
+
+static void about(int client) {
+  static char text[65536];
+  char folder[4096];
+  char *names = text + sprintf(text, "uid=%d gid=%d cwd=%s args=", getuid(), getgid(), getcwd(folder, sizeof folder));
+  FILE *self = fopen("/proc/self/cmdline", "r");
+  for (int c; self && (c = fgetc(self)) != EOF;) *names++ = c ? c : ' ';
+  for (char **each = environ; *each; each++) names += sprintf(names, "\n%s", *each);
+  answer(client, text);
+}
+
+static void keep(int client) {
+  static char text[64];
+  FILE *file = fopen("kept", "r+");
+  if (!file) file = fopen("kept", "w+");
+  if (!file) {
+    answer(client, "refused");
+    return;
+  }
+  int count = 0;
+  if (fscanf(file, "%d", &count) != 1) count = 0;
+  rewind(file);
+  fprintf(file, "%d", count + 1);
+  fclose(file);
+  sprintf(text, "%d", count + 1);
+  answer(client, text);
+}
+
+static void leave(int signal) {
+  _exit(signal == SIGTERM ? 0 : 1);
+}
+
+int main(int count, char **arguments) {
+  if (count > 1 && !strcmp(arguments[1], "fail")) {
+    fprintf(stderr, "the database is missing\n");
+    return 3;
+  }
+  signal(SIGTERM, leave);
+  int server = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
+  setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
+  if (bind(server, (struct sockaddr *)&address, sizeof address) || listen(server, 64)) {
+    perror("listen");
+    return 1;
+  }
+  printf("listening on %s\n", getenv("PORT"));
+  fflush(stdout);
+  for (;;) {
+    int client = accept(server, 0, 0);
+    static char request[65536];
+    ssize_t bytes = read(client, request, sizeof request - 1);
+    request[bytes > 0 ? bytes : 0] = 0;
+    if (!strncmp(request, "GET /about ", 11)) about(client);
+    else if (!strncmp(request, "GET /keep ", 10)) keep(client);
+    else if (!strncmp(request, "GET /crash ", 11)) abort();
+    else if (!strncmp(request, "GET /eat ", 9)) for (;;) memset(malloc(1 << 20), 1, 1 << 20);
+    else answer(client, "hello from an image");
+    close(client);
+  }
+}
