@@ -23,6 +23,8 @@ import { Environment, EnvironmentError } from "./lambda/environment.ts";
 import { functionOf, thrownBy } from "./lambda/lambda-function.ts";
 
 const clientPackage = "aws-lambda-ric";
+/** A little less than the node waits for a start, so that it is said who was late. */
+const initMs = 28_000;
 
 export async function startLambdaProgram(
   assign: Assign,
@@ -41,6 +43,7 @@ export async function startLambdaProgram(
     cwd: root,
     env: { ...lambdaEnvironment(surroundings), ...programEnvironment(assign, {}) },
     extensions: extensionsOf(root),
+    initMs,
     printed: (descriptor, line, extension) => {
       parts.printed(descriptor, extension === null ? line : `[${extension}] ${line}`);
     },

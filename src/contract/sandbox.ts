@@ -90,6 +90,8 @@ export interface SandboxProcess {
    * after its end. null where it could not be given one and says it over the socket.
    */
   readBegun(): number | null;
+  /** Whether the kernel has ended a process in it for its memory, though it may itself live on. */
+  hasLackedMemory(): boolean;
   /** Private resident bytes now, without the pages of programs and libraries shared with others; null when it has ended. */
   memoryBytes(): number | null;
   /**

@@ -315,7 +315,9 @@ export class Instance implements ExchangeLink {
     const bytes = (this.#beside ?? this.#sandbox).memoryBytes();
     if (bytes === null) return;
     this.memoryBytes = bytes;
-    if (bytes > (this.memoryMiB + this.companionMiB) * 1024 * 1024) this.kill("memory");
+    const isOver = bytes > (this.memoryMiB + this.companionMiB) * 1024 * 1024;
+    // The kernel ends one process; what is left of the instance is no longer what its code expects.
+    if (isOver || this.#sandbox.hasLackedMemory()) this.kill("memory");
   }
 
   #onlyStuckAreLeft(nowMs: number): boolean {
@@ -536,6 +538,11 @@ export class Instance implements ExchangeLink {
     const error = outcomeError(failure);
     if (failure.kind === "cancelled" && this.#askedBack.has(exchange) && !exchange.isSettled) {
       this.#close(exchange, true);
+      return;
+    }
+    if (failure.kind === "exited" && this.#sandbox.hasLackedMemory()) {
+      // Its end says the rest: whoever waits is told what it lacked.
+      this.kill("memory");
       return;
     }
     if (failure.kind === "crashed") this.#crashed(error);

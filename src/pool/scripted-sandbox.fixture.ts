@@ -140,6 +140,10 @@ export class ScriptedGuest implements SandboxProcess {
   /** What a script sets; null: this guest says it by frames. */
   begunMark: number | null = null;
 
+  hasLackedMemory(): boolean {
+    return false;
+  }
+
   readBegun(): number | null {
     return this.begunMark;
   }

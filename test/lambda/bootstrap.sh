@@ -13,6 +13,8 @@ while true; do
         -d '{"errorType":"Refused","errorMessage":"no","stackTrace":["line 1"]}' ;;
     *exit*) exit 3 ;;
     *sleep*) sleep 60 ;;
+    # tail holds all of it until somebody reads.
+    *eat*) head -c 260000000 /dev/zero | tail -c 260000000 | sleep 60; exit 1 ;;
     *large*) head -c 7000000 /dev/zero | curl -sS -o /dev/null "$api/invocation/$id/response" --data-binary @- ;;
     *twice*)
       curl -sS -o /dev/null "$api/invocation/unknown/response" -d '"for another"'

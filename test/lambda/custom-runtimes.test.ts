@@ -82,6 +82,15 @@ suite("custom runtimes", () => {
     assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
   });
 
+  test("what a runtime has started counts as its memory", async () => {
+    await deploy("hungry", {
+      bootstrap: { program: "bootstrap.sh" },
+      "aloft.json": `{ "functions": { "default": { "memoryMiB": 128 } } }`,
+    });
+    await assert.rejects(invoke("hungry", "eat"), { code: "FUNCTION_OUT_OF_MEMORY", message: /its 128 MiB/ });
+    assert.partialDeepStrictEqual(await invoke("hungry", "fine"), { event: "fine" });
+  });
+
   test("what keeps a bootstrap from serving is told at the deploy", async () => {
     const bootstraps: readonly [name: string, text: string | null, code: string, message: RegExp][] = [
       ["missing", null, "DESCRIBE_FAILED", /bootstrap, which is not among the app's files/],

@@ -32,6 +32,7 @@ suite("custom runtimes in containers", { skip: missing ?? false }, () => {
     await until("what the extension saw", async () =>
       (await server.client.listLogs("shell", {})).some(({ message }) => message.includes('"failure"')),
     );
+    await assert.rejects(invoke("eat"), { code: "FUNCTION_OUT_OF_MEMORY" });
     // The loopback is its own: no other instance can be asked through it.
     const response = await server.fetch("shell", "/x");
     assert.equal(response.status, 200);

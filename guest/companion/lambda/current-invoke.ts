@@ -60,7 +60,8 @@ export class CurrentInvoke {
     let end: "complete" | "truncated" = "complete";
     this.#breakOff = (error) => request.destroy(error);
     try {
-      for await (const chunk of request as AsyncIterable<Buffer>) {
+      // Whoever stops reading does not break the runtime's connection.
+      for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         this.producedBytes += chunk.length;
         yield chunk;
       }

@@ -9,7 +9,6 @@ import { randomUUID } from "node:crypto";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Child, LaunchError, startChild } from "./child.ts";
-import type { CurrentInvoke } from "./current-invoke.ts";
 import type { FunctionError } from "./error-type.ts";
 import { extensionsMax, type FunctionFacts } from "./extensions-side.ts";
 import { errorResult, type Invoke, type InvokeResult } from "./invoke.ts";
@@ -28,6 +27,8 @@ export interface EnvironmentOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Absolute paths of the external extensions. */
   readonly extensions: readonly string[];
+  /** How long the first start may take. */
+  readonly initMs: number;
   readonly printed: (descriptor: 1 | 2, line: string, extension: string | null) => void;
 }
 
@@ -61,7 +62,8 @@ export class Environment {
   #runtime: Child | null = null;
   /** By the name of the extension. */
   #externals = new Map<string, Child>();
-  #current: CurrentInvoke | null = null;
+  /** The id of the invocation whose turn it is; "" when it is nobody's. */
+  #serving = "";
   #failure: EnvironmentError | null = null;
   #isTimeout = false;
   #wake: (() => void)[] = [];
@@ -94,12 +96,25 @@ export class Environment {
   /** Opens the API and starts everything once. Throws an EnvironmentError; then nothing of it is left. */
   async open(): Promise<void> {
     this.#address = await this.#api.open(0);
+    const { initMs } = this.#options;
+    const timer = setTimeout(() => {
+      this.#failWith("Sandbox.Timedout", `${this.#missing()} did not ask for a first event within ${initMs / 1000} s`);
+    }, initMs);
     try {
       await this.#start("init");
     } catch (error) {
       await this.shutdown("failure");
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
+  }
+
+  /** Who has not asked for a first event yet. */
+  #missing(): string {
+    const late = this.#api.extensions.all.find(({ state }) => state !== "Ready");
+    const isRuntimeLate = this.#runtime !== null && this.#api.runtime.state !== "Ready";
+    return isRuntimeLate || late === undefined ? "the runtime" : `the extension ${late.name}`;
   }
 
   /** `host:port` */
@@ -122,7 +137,7 @@ export class Environment {
 
   /** Its time is over: everything is ended, and starts anew with the next invocation. */
   timeOut(requestId: string): void {
-    if (this.#current?.invoke.requestId !== requestId || this.#failure !== null) return;
+    if (this.#serving !== requestId || this.#failure !== null) return;
     this.#isTimeout = true;
     this.#failWith("Sandbox.Timedout", "Error: Task timed out");
   }
@@ -231,14 +246,16 @@ export class Environment {
     try {
       // It may have failed while nothing ran.
       if (this.#phase === "idle" && this.#failure !== null) await this.#reset("failure");
+      this.#serving = invoke.requestId;
       if (this.#phase === "cold") await this.#start("invoke");
+      await this.#run(invoke, resolve);
     } catch (error) {
       const { error: cause } = asEnvironmentError(error);
       resolve(withRequestId(cause, invoke.requestId));
-      await this.#reset("failure");
-      return;
+      await this.#reset(this.#isTimeout ? "timeout" : "failure");
+    } finally {
+      this.#serving = "";
     }
-    await this.#run(invoke, resolve);
   }
 
   async #run(invoke: Invoke, resolve: (result: InvokeResult) => void): Promise<void> {
@@ -247,7 +264,6 @@ export class Environment {
     this.#reports.start(invoke);
     extensions.giveInvoke(invoke);
     const current = runtime.give(invoke);
-    this.#current = current;
     void current.result.then(resolve);
     const invoked = extensions.subscribed("INVOKE");
     let readyAtMs = 0;
@@ -264,7 +280,6 @@ export class Environment {
     }
     this.#reports.report(current, readyAtMs, this.#initDurationMs, this.#isTimeout, this.#runtime?.pid ?? 0);
     this.#initDurationMs = 0;
-    this.#current = null;
     runtime.release();
     if (this.#failure !== null) await this.#reset(this.#isTimeout ? "timeout" : "failure");
   }

@@ -11,7 +11,7 @@ import type { LoadedFunction } from "../../node/loaded-function.ts";
 import type { Environment } from "./environment.ts";
 import type { FunctionError } from "./error-type.ts";
 import type { Invoke, InvokeResult } from "./invoke.ts";
-import { partPrelude, preludeContentType } from "./prelude.ts";
+import { type Parted, partPrelude, preludeContentType } from "./prelude.ts";
 import { responseBytesMax } from "./runtime-side.ts";
 
 export function functionOf(environment: Environment, name: string): LoadedFunction {
@@ -36,6 +36,7 @@ export function functionOf(environment: Environment, name: string): LoadedFuncti
       // Whose caller has gone may still run to its end, but no longer.
       const timer = setTimeout(() => environment.timeOut(invoke.requestId), leftMs);
       void over.then(() => clearTimeout(timer));
+      void result.then(discard);
       reject(signal.reason);
     };
     if (signal.aborted) onAbort();
@@ -77,16 +78,33 @@ async function responseOf(result: InvokeResult): Promise<Response> {
         const headers = { "content-type": result.contentType };
         return new Response(streamOf(result.body), { headers });
       }
-      const { metadata, body } = await partPrelude(result.body);
-      const { status, headers } = headFromMetadata(metadata);
-      if (!headers.has("content-type")) headers.set("content-type", "application/octet-stream");
-      const isBodiless = status === 204 || status === 205 || status === 304;
-      if (isBodiless) for await (const _ of body);
-      return new Response(isBodiless ? null : streamOf(body), { status, headers });
+      return await partedResponse(await partPrelude(result.body));
     }
     default:
       return result satisfies never;
   }
+}
+
+async function partedResponse({ metadata, body }: Parted): Promise<Response> {
+  try {
+    const { status, headers } = headFromMetadata(metadata);
+    if (!headers.has("content-type")) headers.set("content-type", "application/octet-stream");
+    if (status !== 204 && status !== 205 && status !== 304) return new Response(streamOf(body), { status, headers });
+    await drain(body);
+    return new Response(null, { status, headers });
+  } catch (error) {
+    await drain(body).catch(() => {});
+    throw error;
+  }
+}
+
+/** Nobody waits for it any more; the runtime still has to come to its end. */
+function discard(result: InvokeResult): void {
+  if (result.kind === "stream") drain(result.body).catch(() => {});
+}
+
+async function drain(body: AsyncIterable<Buffer>): Promise<void> {
+  for await (const _ of body);
 }
 
 /** The answer of a function that was called by name. */

@@ -71,7 +71,20 @@ export function isOwnConnection(socket: Socket): boolean {
     .find((one) => one !== null);
   if (inode === undefined) return false;
   const target = `socket:[${inode}]`;
-  return ownProcesses().some((pid) => holds(pid, target));
+  // What descends from here is found without reading of every process of the machine.
+  return descendants(process.pid).some((pid) => holds(pid, target)) || ownProcesses().some((pid) => holds(pid, target));
+}
+
+function descendants(pid: number): number[] {
+  try {
+    const children = readdirSync(`/proc/${pid}/task`)
+      .flatMap((thread) => readText(`/proc/${pid}/task/${thread}/children`).split(" "))
+      .filter((one) => one !== "")
+      .map(Number);
+    return children.flatMap((child) => [child, ...descendants(child)]);
+  } catch {
+    return [];
+  }
 }
 
 /** 127.0.0.1 as the kernel writes it, and as programs whose sockets are all of IPv6 (Java) reach it. */

@@ -17,14 +17,21 @@ export interface Parted {
 export async function partPrelude(stream: AsyncIterable<Buffer>): Promise<Parted> {
   const chunks = stream[Symbol.asyncIterator]();
   let read: Buffer = Buffer.alloc(0);
-  for (;;) {
-    const at = read.indexOf(delimiter);
-    if (at >= 0)
-      return { metadata: parse(read.subarray(0, at)), body: rest(read.subarray(at + delimiter.length), chunks) };
-    if (read.length > preludeBytesMax) throw new BadResponse(`the answer's metadata is over ${preludeBytesMax} bytes`);
-    const { done, value } = await chunks.next();
-    if (done === true) throw new BadResponse("the answer ended before the 8 NUL bytes behind its metadata");
-    read = Buffer.concat([read, value]);
+  try {
+    for (;;) {
+      const at = read.indexOf(delimiter);
+      if (at >= 0) {
+        return { metadata: parse(read.subarray(0, at)), body: restOf(read.subarray(at + delimiter.length), chunks) };
+      }
+      if (read.length > preludeBytesMax)
+        throw new BadResponse(`the answer's metadata is over ${preludeBytesMax} bytes`);
+      const { done, value } = await chunks.next();
+      if (done === true) throw new BadResponse("the answer ended before the 8 NUL bytes behind its metadata");
+      read = Buffer.concat([read, value]);
+    }
+  } catch (error) {
+    await chunks.return?.();
+    throw error;
   }
 }
 
@@ -36,15 +43,19 @@ function parse(json: Buffer): unknown {
   }
 }
 
-async function* rest(first: Buffer, chunks: AsyncIterator<Buffer>): AsyncIterable<Buffer> {
-  try {
-    if (first.length > 0) yield first;
-    for (;;) {
-      const { done, value } = await chunks.next();
-      if (done === true) return;
-      yield value;
-    }
-  } finally {
-    await chunks.return?.();
-  }
+/** Not a generator: one that has not begun would not pass on that nobody wants it. */
+function restOf(first: Buffer, chunks: AsyncIterator<Buffer>): AsyncIterable<Buffer> {
+  let waiting: Buffer | null = first.length > 0 ? first : null;
+  const iterator: AsyncIterator<Buffer> = {
+    async next() {
+      const value = waiting;
+      waiting = null;
+      return value === null ? await chunks.next() : { done: false, value };
+    },
+    async return() {
+      await chunks.return?.();
+      return { done: true, value: undefined };
+    },
+  };
+  return { [Symbol.asyncIterator]: () => iterator };
 }

@@ -16,6 +16,9 @@ export interface RuntimeApiOptions {
   readonly isOwn: (socket: Socket) => boolean;
 }
 
+/** Clients send the cause of an error in a header of up to 64 KiB, and some of them more. */
+const headBytesMax = 1024 * 1024;
+
 type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
 export class RuntimeApi {
@@ -52,7 +55,8 @@ export class RuntimeApi {
       ["/2022-07-01/telemetry", ["PUT", (request, response) => telemetry.subscribe("telemetry", request, response)]],
     ]);
     // A runtime waits for its next event as long as it takes.
-    this.#server = createServer({ keepAlive: true, requestTimeout: 0, headersTimeout: 0 }, this.#onRequest);
+    const times = { keepAlive: true, requestTimeout: 0, headersTimeout: 0 };
+    this.#server = createServer({ ...times, maxHeaderSize: headBytesMax }, this.#onRequest);
     this.#server.keepAliveTimeout = 0;
     this.#server.on("connection", (socket) => {
       if (!isOwn(socket)) socket.destroy();

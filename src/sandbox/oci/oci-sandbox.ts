@@ -379,6 +379,10 @@ class OciProcess implements SandboxProcess {
     return this.#parts.mark?.read() ?? null;
   }
 
+  hasLackedMemory(): boolean {
+    return !this.#hasEnded && this.#parts.cgroup.oomKills() > 0;
+  }
+
   memoryBytes(): number | null {
     return this.#hasEnded ? null : this.#parts.cgroup.memoryBytes();
   }

@@ -132,6 +132,7 @@ function adopt(id: string, folder: string, child: ChildProcess, mark: BegunMark 
     place: (root) => root,
     // The network is the host's, and nothing here can take it away.
     setNetwork: () => {},
+    hasLackedMemory: () => false,
     memoryBytes: () => (hasEnded ? null : residentBytesOfTree(pid)),
     setPriority: (priority) => {
       if (!hasEnded) setNice(pid, priority === "background" ? backgroundNice : 0);
