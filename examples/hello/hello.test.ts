@@ -32,8 +32,19 @@ test("hello answers its routes, echoes a stream and calls its own fn", async () 
   assert.equal((await server.fetch("hello", "/nowhere")).status, 404);
 });
 
+test("a Workers module has the app's variables in env, and what it gives to waitUntil is done after the answer", async () => {
+  const app = "styles-workers";
+  await server.deploy(join(examples, app));
+  await server.client.changeVariables(app, "production", { set: { GREETING: "hej" }, unset: [] });
+  assert.partialDeepStrictEqual(await answerOf(app, "/"), { greeting: "hej" });
+  await until("what waitUntil was given", async () =>
+    (await server.client.listLogs(app, {})).some(({ message }) => message === "answered /"),
+  );
+});
+
 test("every other style answers without configuration", async () => {
   const expected: Record<string, object> = {
+    "styles-workers": { style: "workers", path: "/hello/ada" },
     "styles-fetch": { style: "fetch", method: "GET", path: "/hello/ada" },
     "styles-hono": { style: "hono", hello: "ada" },
     "styles-lambda": { style: "lambda", method: "GET", path: "/hello/ada", name: "x", calls: 1 },

@@ -24,5 +24,5 @@ export async function importFunctions(
   process.chdir(assign.root);
   mapStacks(assign.root);
   const namespace = (await import(pathToFileURL(join(assign.root, assign.entry)).href)) as Record<string, unknown>;
-  return loadFunctions(namespace, registrations);
+  return loadFunctions(namespace, registrations, { ...assign.variables });
 }

@@ -9,7 +9,7 @@ import type { LoadedFunction } from "./loaded-function.ts";
 import { testContext } from "./test-context.ts";
 
 function load(namespace: Record<string, unknown>): LoadedFunction[] {
-  return loadFunctions(namespace, []);
+  return loadFunctions(namespace, [], { LOAD_TEST: "set" });
 }
 
 function describe(functions: readonly LoadedFunction[]): unknown[] {
@@ -74,7 +74,6 @@ test("a function that answers requests can be called with a value", async () => 
 });
 
 test("a default export with a method fetch gets request, variables and context", async () => {
-  process.env["LOAD_TEST"] = "set";
   class App {
     readonly greeting = "hello";
     fetch(
@@ -84,7 +83,7 @@ test("a default export with a method fetch gets request, variables and context",
     ): Response {
       context.passThroughOnException();
       context.waitUntil(Promise.resolve());
-      return Response.json([this.greeting, request.url, env["LOAD_TEST"], context.app, context.remoteAddress]);
+      return Response.json([this.greeting, request.url, env, context.app, context.remoteAddress]);
     }
   }
   const [target] = load({ default: new App() });
@@ -92,7 +91,7 @@ test("a default export with a method fetch gets request, variables and context",
   assert.deepEqual(await (await answer(target, "http://a.test/x")).json(), [
     "hello",
     "http://a.test/x",
-    "set",
+    { LOAD_TEST: "set" },
     "shop",
     "192.0.2.7",
   ]);
@@ -105,7 +104,6 @@ test("a Hono app runs as it is, execution context included", async () => {
     c.executionCtx.waitUntil(Promise.resolve("later"));
     return c.text(`Hello ${c.req.param("name")} ${c.env["LOAD_TEST"]}`);
   });
-  process.env["LOAD_TEST"] = "set";
   const [target] = load({ default: app });
   const context = testContext({ waitUntil: (promise) => waited.push(promise) });
   const response = (await target!.fetch(new Request("http://a.test/hello/Ada"), context)) as Response;
@@ -171,7 +169,7 @@ test("an export that is not valid is named", () => {
     message: 'the function "two": route "links": the path "links" must begin with "/"',
   });
   const handler = { name: "handler", signature: "event", handler: () => {}, server: null, onError: null } as const;
-  assert.throws(() => loadFunctions({ handler: () => {} }, [handler]), {
+  assert.throws(() => loadFunctions({ handler: () => {} }, [handler], {}), {
     message: 'two functions have the name "handler"',
   });
 });
@@ -182,7 +180,7 @@ test("loading functions loads nothing of Node that the rest of the runtime does 
     await Promise.all(["async_hooks", "module", "stream", "util"].map((name) => import("node:" + name)));
     const before = new Set(process.moduleLoadList);
     const { loadFunctions } = await import(${JSON.stringify(new URL("./load.ts", import.meta.url).href)});
-    const target = loadFunctions({ default: { fetch: () => new Response("hello") }, handler: async () => "hello" }, []);
+    const target = loadFunctions({ default: { fetch: () => new Response("hello") }, handler: async () => "hello" }, [], {});
     const loaded = process.moduleLoadList.filter((name) => !before.has(name) && !name.includes("amaro"));
     console.log(JSON.stringify([target.length, loaded]));
   `;

@@ -21,17 +21,19 @@ import { loadLambda } from "./lambda.ts";
 import { isStreaming } from "./lambda-stream.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 import { requestWithValue, valueOfResponse } from "./value-request.ts";
+import type { WorkersEnvironment } from "./workers-module.ts";
 
 export function loadFunctions(
   namespace: Readonly<Record<string, unknown>>,
   registrations: readonly Registration[],
+  env: WorkersEnvironment,
 ): LoadedFunction[] {
   const functions: LoadedFunction[] = [];
   const seen = new Set<unknown>();
   for (const [name, value] of exportsOf(namespace)) {
     // One function under two names is one function; `default` comes last, so that the other name is kept.
     if (seen.has(value)) continue;
-    const loaded = loadExport(name, value);
+    const loaded = loadExport(name, value, env);
     if (loaded === null) continue;
     seen.add(value);
     functions.push(loaded);
@@ -45,11 +47,11 @@ export function loadFunctions(
   return functions;
 }
 
-function loadExport(name: string, value: unknown): LoadedFunction | null {
+function loadExport(name: string, value: unknown, env: WorkersEnvironment): LoadedFunction | null {
   const declared = findDeclaredFunction(value);
   if (declared !== null) return naming(name, () => loadDeclared(name, declared));
   if (isStreaming(value) || (name === "handler" && typeof value === "function")) return loadLambda(name, value);
-  return name === "default" ? loadFetchApp(value) : null;
+  return name === "default" ? loadFetchApp(value, env) : null;
 }
 
 /** All exports, `default` last. */
