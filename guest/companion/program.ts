@@ -63,9 +63,14 @@ export function runProgram({ argv, cwd, env, printed }: ProgramOptions): Running
       printed(descriptor, line);
     });
     stream.setEncoding("utf8");
-    stream.on("data", take);
-    // The last line may have no end.
-    stream.once("end", () => take("\n"));
+    let isCut = false;
+    stream.on("data", (text: string) => {
+      isCut = !text.endsWith("\n");
+      take(text);
+    });
+    stream.once("end", () => {
+      if (isCut) take("\n");
+    });
   }
   return running;
 }

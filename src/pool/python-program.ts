@@ -26,7 +26,7 @@ const hint = "install Python 3.9 or newer, on Debian with: apt-get install pytho
 
 /**
  * What the interpreter says of itself: a shim that starts another one is seen through. The libraries that its modules are
- * linked with are found by loading those modules.
+ * linked with are found by loading those modules, and those that wheels may count on (PEP 600) by their names.
  */
 const question = `
 import json, os, sys, sysconfig
@@ -39,6 +39,9 @@ try:
             if name.endswith(".so") and "test" not in name and "tkinter" not in name:
                 try: ctypes.CDLL(os.path.join(folder, name))
                 except OSError: pass
+    for name in "libgcc_s.so.1 libstdc++.so.6 libdl.so.2 librt.so.1 libutil.so.1 libpthread.so.0 libnsl.so.1 libresolv.so.2".split():
+        try: ctypes.CDLL(name)
+        except OSError: pass
     class Info(ctypes.Structure):
         _fields_ = [("address", ctypes.c_void_p), ("name", ctypes.c_char_p)]
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Info), ctypes.c_size_t, ctypes.c_void_p)

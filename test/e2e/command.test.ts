@@ -1,7 +1,12 @@
 /** `runtime: command`: programs that know nothing of Aloft are apps, and fail in words that say why. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, suite, test } from "node:test";
-import { startTestServer } from "../kit/server.ts";
+import { copyPackage } from "../kit/copied-package.ts";
+import { pythonMissing } from "../kit/python.ts";
+import { startTestServer, temporaryFolder } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
 
 const server = await startTestServer({ after }, { mode: "serve" });
@@ -90,5 +95,102 @@ suite("programs that answer HTTP by themselves", () => {
     for (const [name, files, code, message] of failing) {
       await assert.rejects(server.deployFiles(name, files), { code, message });
     }
+  });
+
+  test("an unmodified Express app streams, and gets SIGTERM when a new deployment takes its place", async (t) => {
+    const folder = await temporaryFolder(t, {
+      "shop/server.js": `
+        const express = require("express");
+        const app = express();
+        app.use(express.json());
+        app.get("/health", (request, response) => response.sendStatus(health));
+        app.get("/items/:id", (request, response) => response.json({ id: request.params.id, ip: request.ip }));
+        app.post("/items", (request, response) => response.status(201).json(request.body));
+        app.get("/ticks", (request, response) => {
+          response.type("text/event-stream");
+          let tick = 0;
+          const timer = setInterval(() => {
+            response.write("data: " + (tick += 1) + "\\n\\n");
+            if (tick === 3) { clearInterval(timer); response.end(); }
+          }, 5);
+        });
+        app.get("/endless", (request, response) => {
+          console.log("endless begins");
+          response.type("text/plain").write("begun");
+          response.on("close", () => console.log("endless was left"));
+        });
+        let health = 503;
+        const server = app.listen(process.env.PORT, () => setTimeout(() => (health = 200), 50));
+        process.on("SIGTERM", () => server.close(() => { console.log("closed in order"); process.exit(0); }));
+      `,
+      "shop/aloft.json": `{ "command": ["node", "server.js"], "ready": "/health" }`,
+    });
+    const dir = join(folder, "shop");
+    await copyPackage("express", dir);
+    await server.deploy(dir);
+    const logged = (text: string): Promise<true> =>
+      until(text, async () => (await server.client.listLogs("shop", {})).some(({ message }) => message === text));
+    assert.equal((await server.fetch("shop", "/health")).status, 200);
+    assert.partialDeepStrictEqual(await (await server.fetch("shop", "/items/a%2Fb")).json(), { id: "a/b" });
+    const headers = { "content-type": "application/json" };
+    const made = await server.fetch("shop", "/items", { method: "POST", body: `{"name":"x"}`, headers });
+    assert.deepEqual([made.status, await made.json()], [201, { name: "x" }]);
+    assert.equal(await (await server.fetch("shop", "/ticks")).text(), "data: 1\n\ndata: 2\n\ndata: 3\n\n");
+    const leaving = new AbortController();
+    const endless = await server.fetch("shop", "/endless", { signal: leaving.signal });
+    await logged("endless begins");
+    leaving.abort();
+    await assert.rejects(endless.text());
+    await logged("endless was left");
+    await writeFile(join(dir, "changed.txt"), "");
+    await server.deploy(dir);
+    await logged("closed in order");
+  });
+
+  test("Python's own http.server is an app", { skip: pythonMissing() ?? false }, async () => {
+    await server.deployFiles("static", {
+      "public/index.html": "<p>hello</p>",
+      "serve.py": `
+import http.server, functools, os
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="public")
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), handler).serve_forever()
+`,
+      "aloft.json": `{ "command": ["python3", "serve.py"] }`,
+    });
+    const page = await server.fetch("static", "/");
+    assert.equal(page.headers.get("content-type"), "text/html");
+    assert.equal(await page.text(), "<p>hello</p>");
+    assert.equal((await server.fetch("static", "/missing")).status, 404);
+  });
+
+  const hasCompiler = spawnSync("gcc", ["--version"]).status === 0;
+  if (!hasCompiler) console.log("skipped: there is no gcc on this machine");
+
+  test("a compiled program is an app", { skip: !hasCompiler }, async (t) => {
+    const folder = await temporaryFolder(t, { "compiled/aloft.json": `{ "command": ["./server"] }` });
+    const source = join(import.meta.dirname, "..", "command", "server.c");
+    const compiled = spawnSync("gcc", ["-O1", "-o", join(folder, "compiled", "server"), source], { encoding: "utf8" });
+    assert.equal(compiled.status, 0, compiled.stderr);
+    await server.deploy(join(folder, "compiled"));
+    const answers = await Promise.all(Array.from({ length: 10 }, (_, n) => server.fetch("compiled", `/${n}`)));
+    for (const [n, answer] of answers.entries()) assert.equal(await answer.text(), `C got: GET /${n} HTTP/1.1\n`);
+  });
+
+  test("a process that is killed from outside fails its request, and nobody else's", async () => {
+    const { pid } = (await (await server.fetch("plain", "/")).json()) as { pid: number };
+    const body = new TransformStream<Uint8Array, Uint8Array>();
+    const writer = body.writable.getWriter();
+    const waiting = server.fetch("plain", "/echo", {
+      method: "POST",
+      body: body.readable,
+      duplex: "half",
+    });
+    await writer.write(new TextEncoder().encode("begun"));
+    const response = await waiting;
+    process.kill(pid, "SIGKILL");
+    await assert.rejects(response.text());
+    await writer.abort().catch(() => {});
+    const next = (await (await server.fetch("plain", "/")).json()) as { pid: number };
+    assert.notEqual(next.pid, pid);
   });
 });

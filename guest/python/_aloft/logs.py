@@ -1,6 +1,7 @@
 """What a handler prints and logs becomes log frames, each with its invocation."""
 import io
 import logging
+import os
 import sys
 import threading
 import time
@@ -16,9 +17,10 @@ _LINE_MAX = 32 * 1024
 class Logs:
     """`only_stream` is the stream of the one invocation that runs, else 0: threads of a handler do not know theirs."""
 
-    def __init__(self, connection, only_stream):
+    def __init__(self, connection, only_stream, root):
         self._connection = connection
         self._only_stream = only_stream
+        self._root = root
 
     def emit(self, level, source, text, stream=None):
         if stream is None:
@@ -33,7 +35,7 @@ class Logs:
         sys.stdout = _Lines(lambda line: self.emit(INFO, STDOUT, line), 1)
         sys.stderr = _Lines(lambda line: self.emit(ERROR, STDERR, line), 2)
         root = logging.getLogger()
-        root.addHandler(_Handler(self))
+        root.addHandler(_Handler(self, self._root))
         root.setLevel(logging.INFO)
 
 
@@ -98,14 +100,17 @@ class _Bytes(io.RawIOBase):
 
 
 class _Handler(logging.Handler):
-    def __init__(self, logs):
+    def __init__(self, logs, root):
         super().__init__()
         self._logs = logs
+        self._folder = root + os.sep
 
     def emit(self, record):
         try:
             level = ERROR if record.levelno >= logging.ERROR else WARN if record.levelno >= logging.WARNING else None
             level = level if level is not None else INFO if record.levelno >= logging.INFO else DEBUG
-            self._logs.emit(level, CONSOLE, self.format(record))
+            text = self.format(record)
+            # Tracebacks name files as the app's developer knows them.
+            self._logs.emit(level, CONSOLE, text.replace(self._folder, "") if record.exc_info else text)
         except Exception:
             self.handleError(record)

@@ -84,7 +84,7 @@ class Runtime:
         self._mark = open_mark()
         self._open = {}
         self._is_draining = False
-        self._logs = Logs(connection, self._only_stream)
+        self._logs = Logs(connection, self._only_stream, self._root)
         self._busy = (time.monotonic(), time.process_time())
         self._submit = None
         self._stop = None
