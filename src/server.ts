@@ -30,6 +30,7 @@ import { createHttpDoor } from "./doors/http/http-door.ts";
 import { systemClock } from "./lib/clock.ts";
 import { createIds } from "./lib/ids.ts";
 import { packageVersion } from "./lib/package-version.ts";
+import { systemSchedule } from "./lib/schedule.ts";
 import { Metrics } from "./observe/metrics.ts";
 import { openObserver } from "./observe/observer.ts";
 import type { InstanceLog } from "./pool/instance-logs.ts";
@@ -38,6 +39,7 @@ import { pythonFinder } from "./pool/python-program.ts";
 import { openSandbox } from "./sandbox/open-sandbox.ts";
 import { beginIncarnation } from "./store/sqlite/incarnation.ts";
 import { openState } from "./state/open-state.ts";
+import { Shards } from "./shards/shards.ts";
 import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
 
 export interface ServerOptions {
@@ -220,6 +222,17 @@ async function open(
     now: () => new Date(clock.nowMs()),
     onError: (error) => warn(`a backup could not be finished: ${asAloftError(error).message}`),
   });
+  const shards = new Shards({
+    keyspace,
+    clock,
+    schedule: systemSchedule,
+    nodeId: newInvocationId(),
+    isAlone: true, // the data folder is locked, and its store with it
+    factories: [],
+    onError: onBug,
+  });
+  closers.push(() => shards.close());
+  await shards.start();
 
   const door = createHttpDoor({
     dispatching: dispatcher,

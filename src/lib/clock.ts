@@ -32,4 +32,9 @@ export class ManualClock implements Clock {
     this.#nowMs += ms;
     this.#monotonicMs += ms;
   }
+
+  /** Somebody sets the clock: the monotonic one knows nothing of it. */
+  stepWall(ms: number): void {
+    this.#nowMs += ms;
+  }
 }
