@@ -160,6 +160,24 @@ function tests(): void {
       ]);
     });
 
+    test("an instance cannot fill the host's table of connections", async () => {
+      await server.deployFiles("scanner", {
+        "index.js": `import { createSocket } from "node:dgram";
+          export default { async fetch() {
+            const socket = createSocket("udp4").on("error", () => {});
+            for (let port = 1; port <= 12_000; port += 1) {
+              await new Promise((resolve) => socket.send("x", port, "${outside.api}", resolve));
+            }
+            socket.close();
+            return new Response("sent");
+          } };`,
+      });
+      const count = (): number => Number(readFileSync("/proc/sys/net/netfilter/nf_conntrack_count", "utf8"));
+      assert.equal(await (await server.fetch("scanner", "/")).text(), "sent");
+      assert.ok(count() > 1000 && count() < 9000, `${count()}`);
+      assert.deepEqual((await ask("everything", [`tcp ${outside.web} 80`])).heard, ["connected"]);
+    });
+
     test("while code is imported to be described there is no network", async () => {
       await server.deployFiles("importing", {
         "index.js": `let heard = "silence";
