@@ -12,6 +12,7 @@ import { describeMachine, refuseWhenSwapping } from "./lib/machine.ts";
 import { type Report, printReport } from "./lib/report.ts";
 import { loadTool } from "./lib/run-load.ts";
 import { type BenchOptions, type PartName, parseOptions, usage } from "./options.ts";
+import { benchRuntimes } from "./runtimes.ts";
 import { benchWarm } from "./warm.ts";
 
 const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report>>> = {
@@ -21,6 +22,7 @@ const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report
   deploy: benchDeploy,
   faults: benchFaults,
   keyspace: benchKeyspace,
+  runtimes: benchRuntimes,
 };
 
 try {

@@ -1,7 +1,7 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util";
 
-export const partNames = ["warm", "cold", "density", "deploy", "faults", "keyspace"] as const;
+export const partNames = ["warm", "cold", "density", "deploy", "faults", "keyspace", "runtimes"] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface BenchOptions {

@@ -1,5 +1,7 @@
 /** Programs that speak the Lambda Runtime API: what runs on AWS as a custom runtime runs here unchanged, and fails alike. */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { AloftError } from "../../src/contract/errors.ts";
 import { startTestServer } from "../kit/server.ts";
@@ -147,6 +149,25 @@ suite("custom runtimes", () => {
     await assert.rejects(invoke("watched", "exit"), { code: "FUNCTION_CRASHED" });
     await until("the end", async () =>
       (await linesOf("watched")).some((line) => line.includes('"SHUTDOWN"') && line.includes('"failure"')),
+    );
+  });
+
+  test("a server that has stopped leaves no program behind", async () => {
+    const ofOurs = (): string[] =>
+      readdirSync("/proc").filter((pid) => {
+        try {
+          return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(server.dataDir);
+        } catch {
+          return false;
+        }
+      });
+    assert.equal((await server.fetch("shell", "/")).status, 200);
+    assert.ok(ofOurs().length > 0, "the programs are found by the folder they run in");
+    await server.close();
+    assert.deepEqual(ofOurs(), []);
+    assert.deepEqual(
+      readdirSync(join(server.dataDir, "run")).flatMap((name) => readdirSync(join(server.dataDir, "run", name))),
+      [],
     );
   });
 });

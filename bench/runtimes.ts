@@ -1,0 +1,148 @@
+/**
+ * Runtimes: the same hello as a Lambda handler of Node and of Python, as a custom runtime in C, and as a server of its own;
+ * in both sandboxes. Cold: so many apps that have no instance, asked one after the other, the server started anew before.
+ * Warm: one connection asks one of them again and again, so that what is measured is the way there and back.
+ */
+import { spawnSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { deploy } from "./aloft/apps.ts";
+import { AloftServer } from "./aloft/server.ts";
+import { Connection, askOnce } from "./lib/client.ts";
+import { type Report, type Table, formatMs } from "./lib/report.ts";
+import { median, percentile } from "./lib/stats.ts";
+import type { BenchOptions } from "./options.ts";
+
+const appsEach = 12;
+const spacingMs = 400;
+const warmRequests = 400;
+const ask = { method: "GET", path: "/", body: "" } as const;
+
+interface Contender {
+  readonly name: string;
+  readonly files: Readonly<Record<string, string>>;
+  /** Made in the folder by a command. */
+  readonly compile?: (folder: string) => readonly string[];
+}
+
+const bootstrapSource = join(import.meta.dirname, "..", "test", "lambda", "bootstrap.c");
+
+const contenders: readonly Contender[] = [
+  { name: "node", files: { "index.mjs": `export const handler = async () => "hello";\n` } },
+  {
+    name: "python",
+    files: { "app.py": `def handler(event, context):\n    return "hello"\n`, "aloft.json": pythonConfig() },
+  },
+  {
+    name: "provided",
+    files: { "aloft.json": `{ "runtime": "provided" }` },
+    compile: (folder) => ["gcc", "-O2", "-o", join(folder, "bootstrap"), bootstrapSource],
+  },
+  {
+    name: "command",
+    files: {
+      "server.mjs": `import { createServer } from "node:http";\ncreateServer((_request, response) => response.end("hello")).listen(process.env.PORT);\n`,
+      "aloft.json": `{ "command": ["node", "server.mjs"] }`,
+    },
+  },
+];
+
+interface Sample {
+  readonly sandbox: string;
+  readonly contender: string;
+  readonly coldUs: readonly number[];
+  readonly warmUs: readonly number[];
+}
+
+export async function benchRuntimes(options: BenchOptions): Promise<Report> {
+  const samples: Sample[] = [];
+  const notes: string[] = [];
+  for (const sandbox of ["process", "oci"]) {
+    for (const contender of contenders) {
+      try {
+        for (let round = 0; round < options.rounds; round += 1) {
+          console.log(`runtimes: ${contender.name} in ${sandbox}, round ${round + 1}`);
+          samples.push(await sampleOf(contender, sandbox));
+        }
+      } catch (error) {
+        notes.push(`${contender.name} in ${sandbox} could not be measured: ${(error as Error).message}`);
+      }
+    }
+  }
+  return { part: "runtimes", tables: [tableOf(samples)], goals: [], notes, samples };
+}
+
+function pythonConfig(): string {
+  return `{ "runtime": "python", "handler": "app.handler" }`;
+}
+
+async function sampleOf(contender: Contender, sandbox: string): Promise<Sample> {
+  const folder = await mkdtemp(join(tmpdir(), "aloft-bench-runtimes-"));
+  const dataFolder = join(folder, "data");
+  const flags = ["--sandbox", sandbox];
+  try {
+    const names = Array.from({ length: appsEach }, (_, at) => `${contender.name}-${at}`);
+    const deploying = await AloftServer.start({ dataFolder, flags });
+    for (const name of names) await deploy(deploying, await writeApp(join(folder, name), contender, name));
+    await deploying.stop();
+    const server = await AloftServer.start({ dataFolder, flags });
+    try {
+      await server.until("zygotes are ready and nothing runs", ({ groups, zygotes }) =>
+        zygotes > 0 && groups.every(({ instances }) => instances === 0) ? true : null,
+      );
+      const coldUs: number[] = [];
+      for (const name of names) {
+        const answer = await askOnce({ url: server.url, host: `${name}.localhost` }, ask);
+        if (answer.status !== 200) throw new Error(`${name} answered ${answer.status}: ${answer.body.slice(0, 200)}`);
+        coldUs.push(answer.firstByteUs);
+        await new Promise((resolve) => setTimeout(resolve, spacingMs));
+      }
+      return { sandbox, contender: contender.name, coldUs, warmUs: await warm(server, names[0] ?? "") };
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function writeApp(folder: string, { files, compile }: Contender, name: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  for (const [file, content] of Object.entries(files)) await writeFile(join(folder, file), content);
+  if (compile === undefined) return folder;
+  const [command = "", ...parameters] = compile(folder);
+  const { status, stderr } = spawnSync(command, parameters, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${command} failed for ${name}: ${stderr}`);
+  await chmod(join(folder, "bootstrap"), 0o755);
+  return folder;
+}
+
+async function warm(server: AloftServer, name: string): Promise<number[]> {
+  const connection = new Connection({ url: server.url, host: `${name}.localhost` });
+  const us: number[] = [];
+  for (let count = 0; count < warmRequests; count += 1) us.push((await connection.ask(ask)).totalUs);
+  connection.close();
+  // The first ones find code that has not been compiled yet.
+  return us.slice(warmRequests / 4);
+}
+
+function tableOf(samples: readonly Sample[]): Table {
+  const keys = [...new Set(samples.map(({ sandbox, contender }) => `${contender} ${sandbox}`))];
+  return {
+    title: `runtimes: first byte of ${appsEach} apps without an instance, and ${warmRequests} requests of one connection (ms)`,
+    columns: ["runtime, sandbox", "cold p50", "cold least", "cold most", "warm p50", "warm p99"],
+    rows: keys.map((key) => {
+      const own = samples.filter(({ sandbox, contender }) => `${contender} ${sandbox}` === key);
+      const of = (pick: (sample: Sample) => number): string => formatMs(median(own.map(pick)));
+      return [
+        key.replace(" ", ", "),
+        of(({ coldUs }) => percentile(coldUs, 0.5)),
+        of(({ coldUs }) => Math.min(...coldUs)),
+        of(({ coldUs }) => Math.max(...coldUs)),
+        of(({ warmUs }) => percentile(warmUs, 0.5)),
+        of(({ warmUs }) => percentile(warmUs, 0.99)),
+      ];
+    }),
+  };
+}
