@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { findDeclaredFunction } from "./declared-function.ts";
 import { fn, http, invoke } from "./index.ts";
+import { localState } from "./local-state.ts";
 import { type RuntimeHost, runtimeHostKey } from "./runtime-host.ts";
 
 function enterAloft(host: Partial<RuntimeHost>): void {
-  const whole = { invoke: async () => null, currentContext: () => null, registrations: [], ...host };
+  const whole = { invoke: async () => null, currentContext: () => null, registrations: [], state: localState, ...host };
   Object.defineProperty(globalThis, runtimeHostKey, { value: whole, configurable: true });
 }
 

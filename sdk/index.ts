@@ -5,9 +5,20 @@
  *     export const hello = http("GET /hello/:name", (request, { params }) => new Response(`Hello ${params.name}`));
  *     export const add = fn(({ a, b }: { a: number; b: number }) => a + b);
  */
+export { atomic } from "./atomic.ts";
 export type { Context, HttpContext } from "./context.ts";
 export { type Fn, type FnHandler, fn, invoke } from "./fn.ts";
 export { type HttpFunction, type HttpHandler, http } from "./http.ts";
 export type { AsJson } from "./json.ts";
+export {
+  type Kv,
+  type KvChange,
+  type KvEntry,
+  type KvListOptions,
+  type KvReadOptions,
+  type KvSetOptions,
+  kv,
+  type Stored,
+} from "./kv.ts";
 export type { Duration, FunctionOptions, MemorySize } from "./options.ts";
 export type { Method, Params, Route } from "./route.ts";

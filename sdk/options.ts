@@ -1,7 +1,7 @@
 /** What a function's code may say about its limits, and the same in the platform's units. */
 
-/** `"250ms"`, `"20s"`, `"10m"`, `"1h"`; a number is milliseconds. */
-export type Duration = number | `${number}${"ms" | "s" | "m" | "h"}`;
+/** `"250ms"`, `"20s"`, `"10m"`, `"1h"`, `"7d"`; a number is milliseconds. */
+export type Duration = number | `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
 /** `"512MiB"`, `"2GiB"`. */
 export type MemorySize = `${number}${"MiB" | "GiB"}`;
@@ -72,11 +72,12 @@ export function limitsFrom(options: FunctionOptions): DeclaredLimits {
 
 const optionNames = ["memory", "memoryMiB", "timeout", "concurrency", "minInstances", "maxInstances", "keepAlive"];
 
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-function milliseconds(name: string, value: unknown): number {
+/** Throws an error that names the option and what it may be. */
+export function milliseconds(name: string, value: unknown): number {
   if (typeof value === "number") return wholeNumber(name, value);
-  const match = typeof value === "string" ? /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(value) : null;
+  const match = typeof value === "string" ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value) : null;
   const unit = unitMs[match?.[2] ?? ""];
   if (match === null || unit === undefined) {
     throw new Error(`options: ${name} is ${show(value)}; write a number of milliseconds, or text like "20s" or "1.5m"`);

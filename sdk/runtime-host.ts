@@ -12,8 +12,28 @@ export interface RuntimeHost {
   invoke(functionName: string, payload: unknown): Promise<unknown>;
   /** Of the invocation in whose asynchronous flow this is called; null outside of any. */
   currentContext(): Context | null;
+  /** What handlers read and write durably. */
+  readonly state: StateHost;
   /** What Functions Framework code registered while it was imported, in order. */
   readonly registrations: Registration[];
+}
+
+/** A read or a write of state; `docs/state-api.md` lists methods and arguments. */
+export interface StateRequest {
+  readonly resource: "kv" | "blob" | "queue" | "stream" | "async";
+  readonly name: string;
+  readonly method: string;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+export interface StateHost {
+  read(request: StateRequest): Promise<unknown>;
+  /** In an event's handler the write is held until its outcome; elsewhere it is committed when this resolves. */
+  write(request: StateRequest): Promise<unknown>;
+  /** Commits together what `work` writes, under the check of what it reads; runs it again when that has changed. */
+  atomic<T>(work: () => Promise<T>): Promise<T>;
+  /** In an event's handler: takes back what `work` has written when it throws. */
+  undoOnThrow<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** A function that was registered with the Functions Framework. */

@@ -157,12 +157,14 @@ async function open(
     memoryBudgetBytes: settings.memoryBudgetBytes,
     onLog: (live, log) => observer.log(logLineOf(live, log)),
     onCall: async (live, exchange, call) =>
-      await dispatcher.callNested({
-        live,
-        function: call.function,
-        payload: call.payload,
-        traceparent: traceOf(exchange),
-      }),
+      call.op === "invoke"
+        ? await dispatcher.callNested({
+            live,
+            function: call.function,
+            payload: call.payload,
+            traceparent: traceOf(exchange),
+          })
+        : await state.answer(live, call),
     onWarning: warn,
   });
   closers.push(() => pool.close(drainMs));

@@ -32,6 +32,8 @@ export class Invocation {
   /** Body bytes that may be sent before the node must give credit. */
   credit: number;
   wakeCredit: (() => void) | null = null;
+  /** Writes to state that have begun and not settled; null: none ever has. */
+  #openWrites: Set<Promise<unknown>> | null = null;
   readonly #lines: readonly string[];
   #controller: AbortController | null = null;
   #abortReason: Error | null = null;
@@ -92,6 +94,27 @@ export class Invocation {
       params[decodeURIComponent(pair.slice(0, at))] = decodeURIComponent(pair.slice(at + 1));
     }
     return params;
+  }
+
+  addWrite(write: Promise<unknown>): void {
+    this.#openWrites ??= new Set();
+    const open = this.#openWrites;
+    const settled: Promise<unknown> = write.then(
+      () => open.delete(settled),
+      () => open.delete(settled),
+    );
+    open.add(settled);
+  }
+
+  get hasOpenWrites(): boolean {
+    return this.#openWrites !== null && this.#openWrites.size > 0;
+  }
+
+  /** Resolves when no write that has begun is open, and rejections of these that nobody awaits have been reported. */
+  async settleWrites(): Promise<void> {
+    if (!this.hasOpenWrites) return;
+    while (this.hasOpenWrites) await Promise.all([...(this.#openWrites ?? [])]);
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   get signal(): AbortSignal {

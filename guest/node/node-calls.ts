@@ -1,6 +1,6 @@
 /** What a handler asks of the node while it runs: a call goes out under a number, its reply comes back under the same. */
 import { Flag, FrameType } from "../../src/wire/frames.ts";
-import { Gatherer, type ReplyMessage } from "../../src/wire/messages.ts";
+import { type CallMessage, Gatherer, type ReplyMessage } from "../../src/wire/messages.ts";
 import type { FrameWriter } from "../../src/wire/writer.ts";
 
 const replyBytesMax = 16 * 1024 * 1024;
@@ -28,7 +28,12 @@ export class NodeCalls {
 
   /** Calls a function of the same deployment in the name of the invocation on `stream`, or of none (0). */
   invoke(functionName: string, payload: unknown, stream: number): Promise<unknown> {
-    const json = JSON.stringify({ op: "invoke", function: functionName, payload: payload ?? null });
+    return this.ask({ op: "invoke", function: functionName, payload: payload ?? null }, stream);
+  }
+
+  /** Rejects with an error that has the `code` and the message of the node's. */
+  ask(call: CallMessage, stream: number): Promise<unknown> {
+    const json = JSON.stringify(call);
     const error = new Error();
     return new Promise((resolve, reject) => {
       const send = (): void => this.#send(json, stream, { resolve, reject, error });

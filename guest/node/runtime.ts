@@ -40,6 +40,7 @@ import { captureLogs, type Logs } from "./logs.ts";
 import { NodeCalls } from "./node-calls.ts";
 import { rehearsalFrames, rehearsalFunction } from "./rehearsal.ts";
 import { LightRequest } from "./request.ts";
+import { GuestState } from "./state.ts";
 
 /** Longer than a process waits while cold starts follow each other; then preparing more would only take time from them. */
 const waitingMs = 250;
@@ -68,6 +69,10 @@ export class Runtime {
   readonly #logs: Logs;
   readonly #assignment = new Gatherer(assignBytesMax);
   readonly #calls: NodeCalls;
+  readonly #state = new GuestState(
+    (call, stream) => this.#calls.ask(call, stream),
+    () => this.#current.getStore(),
+  );
   #fresh: Invocation[] = [];
   /** By number; null for those that another guest serves. */
   #functions: readonly (LoadedFunction | null)[] = [];
@@ -288,6 +293,7 @@ export class Runtime {
     }
     const input: unknown = bytes === null || bytes.length === 0 ? null : JSON.parse(bytes.toString());
     const output = await target.call(input, context);
+    if (invocation.hasOpenWrites) await invocation.settleWrites();
     this.#answerWithJson(invocation, JSON.stringify(output ?? null) ?? "null");
   }
 
@@ -296,15 +302,17 @@ export class Runtime {
     const bytes = invocation.source === null ? null : await invocation.source.bytes();
     const event = JSON.parse(bytes?.toString() ?? "") as EventDocument;
     invocation.idempotencyKey = event.idempotencyKey;
+    this.#state.hold(invocation);
     let outcome: OutcomeDocument;
     try {
       const value = await target.call(event.payload, context);
-      outcome = { ok: true, value: value ?? null, seen: [], effects: [] };
+      outcome = { ok: true, value: value ?? null, ...(await this.#state.seal(invocation)) };
     } catch (error) {
       if (invocation.isAborted) throw error;
       const failure = failureOf(error, "threw");
       this.#logs.error(invocation.stream, failure.stack === "" ? failure.message : failure.stack);
-      outcome = { ok: false, error: outcomeErrorOf(error, failure), seen: [] };
+      const { seen } = await this.#state.seal(invocation);
+      outcome = { ok: false, error: outcomeErrorOf(error, failure), seen };
     }
     this.#answerWithJson(invocation, JSON.stringify(outcome));
   }
@@ -327,6 +335,11 @@ export class Runtime {
     if (invocation.state === "ended") return;
     if (invocation.isAborted) {
       this.#confirmCancel(invocation);
+      return;
+    }
+    // Whoever has the answer may count on what its handler has written (rule 13 of docs/exactly-once.md).
+    if (invocation.hasOpenWrites) {
+      void invocation.settleWrites().then(() => this.#respond(invocation, response));
       return;
     }
     try {
@@ -456,6 +469,7 @@ export class Runtime {
       return new InvocationContext(invocation, this.#identity, name, this.#onWait);
     },
     registrations: [],
+    state: this.#state,
   };
 
   // --- faults

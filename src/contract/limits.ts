@@ -109,6 +109,7 @@ export const limits = {
   planTries: 20, // of a commit whose platform keys others keep changing in the meantime
   onceTries: 4, // of a commit that is safe to repeat and whose outcome is unknown
   kvPageEntries: 1000, // of one page of a list; its values have rangePageBytes at most
+  lineHoldMs: 5 * second, // at the head of the line for a key that others conflict on too; then the next one runs
   kvWatchMs: 20 * second, // a watch that has seen nothing looks again by itself: wake-ups may be lost
   // --- keyspace
   keyBytes: 1024,

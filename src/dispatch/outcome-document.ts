@@ -1,7 +1,6 @@
 /** The outcome that a guest tells is unknown input: its outer shape is parsed here, each effect by the resource it names. */
-import type { Effect, OutcomeDocument, OutcomeError, ResourceKind, Seen } from "../wire/effects.ts";
-
-const kinds: ReadonlySet<unknown> = new Set<ResourceKind>(["kv", "blob", "queue", "stream", "async"]);
+import type { OutcomeDocument, OutcomeError } from "../wire/effects.ts";
+import { parseEffect, parseSeen } from "../wire/parse-effects.ts";
 
 /** Throws an Error that says what is wrong with it. */
 export function parseOutcome(bytes: Buffer): OutcomeDocument {
@@ -17,27 +16,6 @@ export function parseOutcome(bytes: Buffer): OutcomeDocument {
     return { id: one["id"], error: parseError(one["error"]) };
   });
   return { ...base, failed };
-}
-
-/** Of a `commit` call too. Throws an Error. */
-export function parseEffect(value: unknown): Effect {
-  if (!isRecord(value) || !kinds.has(value["resource"])) throw new Error("an effect names no kind of state");
-  const { resource, name, method, args } = value;
-  if (typeof name !== "string" || typeof method !== "string") throw new Error("an effect has no name or method");
-  return { resource: resource as ResourceKind, name, method, args: isRecord(args) ? args : {} };
-}
-
-/** Throws an Error. */
-export function parseSeen(value: unknown): Seen {
-  if (!isRecord(value) || !kinds.has(value["resource"]) || typeof value["name"] !== "string") {
-    throw new Error("something seen names no state");
-  }
-  const resource = value["resource"] as ResourceKind;
-  const { name, key, version, start, end, count, highest } = value;
-  if (typeof key === "string") return { resource, name, key, version: wholeNumber(version) };
-  if (typeof start !== "string" || (end !== null && typeof end !== "string"))
-    throw new Error("something seen has no key");
-  return { resource, name, start, end, count: wholeNumber(count), highest: wholeNumber(highest) };
 }
 
 function parseError(value: unknown): OutcomeError {
@@ -58,11 +36,6 @@ function parseError(value: unknown): OutcomeError {
 function listOf(value: unknown, what: string): readonly unknown[] {
   if (!Array.isArray(value)) throw new Error(`the outcome's ${what} are no list`);
   return value;
-}
-
-function wholeNumber(value: unknown): number {
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new Error("something seen has a number that is none");
 }
 
 function textOf(value: unknown, otherwise: string, charsMax: number): string {

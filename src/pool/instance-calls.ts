@@ -6,6 +6,7 @@ import { asAloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import { Flag, FrameType } from "../wire/frames.ts";
 import { type CallMessage, Gatherer, type ReplyMessage } from "../wire/messages.ts";
+import { parseRead, parseStateCommit } from "../wire/parse-effects.ts";
 import { WireError } from "../wire/reader.ts";
 import type { FrameWriter } from "../wire/writer.ts";
 
@@ -64,9 +65,31 @@ function parseCall(text: string): CallMessage {
   } catch {
     throw new WireError("a call is not JSON");
   }
-  if (typeof value === "object" && value !== null && "op" in value && value.op === "invoke") {
-    const { function: name, payload } = value as { function?: unknown; payload?: unknown };
-    if (typeof name === "string") return { op: "invoke", function: name, payload };
+  const message = value as Readonly<Record<string, unknown>> | null;
+  try {
+    switch (message?.["op"]) {
+      case "invoke": {
+        const { function: name, payload } = message as { readonly function?: unknown; readonly payload?: unknown };
+        if (typeof name === "string") return { op: "invoke", function: name, payload };
+        break;
+      }
+      case "read":
+        return { op: "read", ...parseRead(value) };
+      case "commit":
+        return { op: "commit", ...parseStateCommit(value), ...ticketOf(message) };
+      case "enter": {
+        const { where } = message as { readonly where?: unknown };
+        if (typeof where === "string") return { op: "enter", where };
+        break;
+      }
+      default:
+    }
+  } catch (error) {
+    throw new WireError((error as Error).message);
   }
   throw new WireError("a call is not one of those there are");
+}
+
+function ticketOf(message: Readonly<Record<string, unknown>>): { ticket?: number } {
+  return typeof message["ticket"] === "number" ? { ticket: message["ticket"] } : {};
 }

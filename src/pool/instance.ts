@@ -627,7 +627,8 @@ export class Instance implements ExchangeLink {
   async #ask(stream: number, call: CallMessage): Promise<ReplyMessage> {
     const exchange = this.#exchanges.get(stream);
     if (exchange !== null || stream === 0) return await this.owner.instanceCalled(this, exchange, call);
-    const message = `the invocation that calls ${call.function} has ended; give its promise to waitUntil`;
+    const what = call.op === "invoke" ? `calls ${call.function}` : "uses state";
+    const message = `the invocation that ${what} has ended; await its promises, or give them to waitUntil`;
     return { ok: false, code: "INVOCATION_ENDED", type: "Error", message, stack: "" };
   }
 

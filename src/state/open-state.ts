@@ -1,14 +1,21 @@
 /** Everything of the room, put together: the kinds of state there are, and what looks after what they leave behind. */
-import type { Resource, StateService } from "../contract/durable.ts";
+import type { LiveDeployment } from "../contract/deployment.ts";
+import type { Environment, Resource, StateService } from "../contract/durable.ts";
+import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Keyspace } from "../contract/keyspace.ts";
+import type { ReplyMessage } from "../wire/messages.ts";
 import { createEnvironments, type EnvironmentRegistry } from "./environments.ts";
 import { createKv } from "./kv/kv.ts";
+import { createLines } from "./lines.ts";
+import { answerStateCall, type StateCall } from "./state-calls.ts";
 import { createStateService } from "./state-service.ts";
 import { createSweeper } from "./sweeper.ts";
 
 export interface State {
   readonly service: StateService;
   readonly environments: EnvironmentRegistry;
+  /** What an instance of the deployment asks for. */
+  answer(live: LiveDeployment, call: StateCall): Promise<ReplyMessage>;
   /** The app is deleted: what it has stored is out of reach when this resolves, and is removed little by little. */
   retire(app: string): Promise<void>;
   close(): Promise<void>;
@@ -24,11 +31,35 @@ export interface StateOptions {
 export function openState({ keyspace, onError }: StateOptions): State {
   const environments = createEnvironments(keyspace);
   const sweeper = createSweeper(keyspace, () => new Promise((resolve) => setImmediate(resolve)));
+  const lines = createLines();
   const resources: readonly Resource[] = [createKv(keyspace)];
   sweeper.sweep().catch(onError);
+  const service = createStateService({ keyspace, environments, resources });
+  const known = new WeakMap<LiveDeployment, Promise<Environment>>();
+
+  /** A deployment keeps the one it began with: what still runs of a deleted app does not reach that of a later one. */
+  async function environmentOf(live: LiveDeployment): Promise<Environment> {
+    let environment = known.get(live);
+    if (environment === undefined) {
+      environment = environments.get(live.app, live.alias);
+      environment.catch(() => known.delete(live));
+      known.set(live, environment);
+    }
+    return await environment;
+  }
+
   return {
-    service: createStateService({ keyspace, environments, resources }),
+    service,
     environments,
+    async answer(live, call) {
+      try {
+        return { ok: true, value: await answerStateCall(service, lines, await environmentOf(live), call) };
+      } catch (error) {
+        if (!(error instanceof AloftError)) onError(error);
+        const { code, message } = asAloftError(error);
+        return { ok: false, code, type: "StateError", message, stack: "" };
+      }
+    },
     async retire(app) {
       await environments.retire(app);
       sweeper.sweep().catch(onError);

@@ -10,6 +10,7 @@
  * call     u32 call number, then JSON CallMessage; reply: u32 call number, then JSON ReplyMessage
  * log      u8 level (0 debug to 3 error), u8 source (0 console, 1 stdout, 2 stderr), f64 epoch ms, UTF-8 text
  */
+import type { StateCommit, StateRead } from "./effects.ts";
 import { FrameType, payloadBytesMax } from "./frames.ts";
 import { WireError } from "./reader.ts";
 import type { FrameWriter } from "./writer.ts";
@@ -72,7 +73,20 @@ export interface Failure {
 }
 
 /** What a guest may ask of the node. */
-export type CallMessage = { readonly op: "invoke"; readonly function: string; readonly payload: unknown };
+export type CallMessage =
+  /** Call a function of the same deployment. */
+  | { readonly op: "invoke"; readonly function: string; readonly payload: unknown }
+  /** Answered with a ReadReply. */
+  | ({ readonly op: "read" } & StateRead)
+  /** Answered with a CommitReply. `ticket`: of the line that it waited in. */
+  | ({ readonly op: "commit"; readonly ticket?: number } & StateCommit)
+  /** After a conflict: answered with a ticket once nobody else reruns for the same reason. */
+  | { readonly op: "enter"; readonly where: string };
+
+/** All of it was written, or, because something that was read is no longer so, nothing. */
+export type CommitReply =
+  | { readonly kind: "committed"; readonly version: number; readonly results: readonly unknown[] }
+  | { readonly kind: "conflict"; readonly where: string };
 
 export type ReplyMessage =
   | { readonly ok: true; readonly value: unknown }

@@ -1,0 +1,173 @@
+/** State as handlers use it: a real server, a real sandboxed process, the SDK. */
+import assert from "node:assert/strict";
+import { before, after, test } from "node:test";
+import { startTestServer, type TestServer } from "../kit/server.ts";
+
+let server: TestServer;
+const ends: (() => Promise<void>)[] = [];
+
+before(async () => {
+  server = await startTestServer({ after: (end: () => Promise<void>) => void ends.push(end) });
+  await server.deployFiles("shop", { "index.ts": shop });
+});
+
+after(async () => {
+  for (const end of ends.toReversed()) await end();
+});
+
+const shop = `
+  import { AsyncLocalStorage } from "node:async_hooks";
+  import { atomic, fn, http, kv } from "aloft";
+  const stock = kv<unknown>("stock");
+  const count = kv<number>("count");
+
+  export const put = http("PUT /stock/:key", async (request, { params }) => {
+    const isDone = await stock.set(params.key, await request.json(), { ifAbsent: request.headers.has("if-absent") });
+    return Response.json(isDone);
+  });
+  export const get = http("GET /stock/:key", async (_request, { params }) =>
+    Response.json(await stock.getEntry(params.key)));
+  export const list = http("GET /stock", async (request) => {
+    const { searchParams } = new URL(request.url);
+    const found = [];
+    const options = { prefix: searchParams.get("prefix") ?? "", reverse: searchParams.has("reverse") };
+    for await (const { key } of stock.list({ ...options, limit: 1500 })) found.push(key);
+    return Response.json(found);
+  });
+  export const bytes = http("GET /bytes", async () => {
+    await stock.set("bytes", new Uint8Array([0, 255, 7]));
+    return Response.json([...((await stock.get("bytes")) as Uint8Array)]);
+  });
+  export const many = fn(async ({ n }: { n: number }) => {
+    await atomic(async () => {
+      for (let i = 0; i < n; i++) await stock.set("many/" + String(i).padStart(5, "0"), i);
+    });
+  });
+  export const unawaited = http("POST /unawaited", () => {
+    void stock.set("unawaited", 1);
+    return new Response("sent");
+  });
+  export const failing = http("POST /failing", () => {
+    void stock.set("k".repeat(2000), 1);
+    return new Response("sent");
+  });
+  export const caught = http("POST /caught", async () => {
+    const code = await stock.set("k".repeat(2000), 1).catch((error) => error.code);
+    return new Response(code);
+  });
+  export const add = http("POST /add", async () => {
+    const sum = await atomic(async () => {
+      const sum = ((await count.get("n")) ?? 0) + 1;
+      await count.set("n", sum);
+      if ((await count.get("n")) !== sum) throw new Error("it does not see its own write");
+      return sum;
+    });
+    return Response.json(sum);
+  });
+  export const thrown = http("POST /thrown", async () => {
+    const message = await atomic(async () => {
+      await count.set("n", -1);
+      throw new Error("no");
+    }).catch((error) => error.message);
+    return Response.json([message, await count.get("n")]);
+  });
+  let inside;
+  export const ended = http("POST /ended", () => {
+    inside = AsyncLocalStorage.snapshot();
+    return new Response("sent");
+  });
+  export const late = http("POST /late", async () =>
+    new Response(await inside(() => stock.set("late", 1).catch((error) => error.code))));
+  export const follow = http("GET /follow/:key", async (_request, { params }) => {
+    const lines = new ReadableStream({
+      async start(controller) {
+        for await (const { value } of stock.watch(params.key)) {
+          controller.enqueue(new TextEncoder().encode(JSON.stringify(value) + "\\n"));
+          if (value === "end") break;
+        }
+        controller.close();
+      },
+    });
+    return new Response(lines);
+  });
+`;
+
+async function ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<unknown> {
+  const init = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+  const response = await server.fetch("shop", path, { ...init, ...(headers === undefined ? {} : { headers }) });
+  const text = await response.text();
+  return text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text;
+}
+
+test("what one request has written the next one reads, with its version", async () => {
+  assert.equal(await ask("PUT", "/stock/apple", { left: 3 }), "true");
+  const entry = (await ask("GET", "/stock/apple")) as { value: unknown; version: number };
+  assert.deepEqual(entry.value, { left: 3 });
+  assert.ok(entry.version > 0);
+  assert.equal(await ask("PUT", "/stock/apple", 1, { "if-absent": "1" }), "false");
+  assert.equal(await ask("GET", "/stock/pear"), "null");
+  assert.deepEqual(await ask("GET", "/bytes"), [0, 255, 7]);
+});
+
+test("a list goes over its pages, both ways", async () => {
+  for (const n of [900, 1000])
+    await server.client.invoke("shop", "many", "production", Buffer.from(JSON.stringify({ n })));
+  const keys = Array.from({ length: 1000 }, (_, n) => `many/${String(n).padStart(5, "0")}`);
+  assert.deepEqual(await ask("GET", "/stock?prefix=many/"), keys);
+  assert.deepEqual(await ask("GET", "/stock?prefix=many/&reverse"), keys.toReversed());
+});
+
+test("rule 13: an answer is not sent before what its handler has begun to write is durable", async () => {
+  for (let n = 0; n < 20; n++) {
+    await ask("PUT", "/stock/unawaited", 0);
+    assert.equal(await ask("POST", "/unawaited"), "sent");
+    assert.equal(((await ask("GET", "/stock/unawaited")) as { value: unknown }).value, 1);
+  }
+});
+
+test("rule 13: a write that fails and that nobody awaits makes the answer an error", async () => {
+  const failed = await server.fetch("shop", "/failing", { method: "POST" });
+  assert.equal(failed.status, 500);
+  assert.equal(((await failed.json()) as { code: string }).code, "FUNCTION_THREW");
+  assert.equal(await ask("POST", "/caught"), "KEY_INVALID");
+});
+
+test("rule 15: blocks that read and write the same key at once all have their effect, once each", async () => {
+  const sums = await Promise.all(Array.from({ length: 100 }, () => ask("POST", "/add")));
+  assert.deepEqual(
+    sums.map(Number).toSorted((a, b) => a - b),
+    Array.from({ length: 100 }, (_, n) => n + 1),
+  );
+});
+
+test("a block that throws has written nothing", async () => {
+  const [message, n] = (await ask("POST", "/thrown")) as [string, number];
+  assert.equal(message, "no");
+  assert.notEqual(n, -1);
+});
+
+test("a write of an invocation that has ended is refused", async () => {
+  assert.equal(await ask("POST", "/ended"), "sent");
+  assert.equal(await ask("POST", "/late"), "INVOCATION_ENDED");
+  assert.equal(await ask("GET", "/stock/late"), "null");
+});
+
+test("a watch tells of the changes of a key to a client that stays", async () => {
+  const response = await server.fetch("shop", "/follow/tea");
+  const got: string[] = [];
+  for await (const chunk of response.body!) {
+    for (const line of Buffer.from(chunk).toString().trim().split("\n")) got.push(line);
+    const next = { null: 1, "1": 2, "2": "end" }[got.at(-1)!];
+    if (next !== undefined) await ask("PUT", "/stock/tea", next);
+  }
+  assert.deepEqual(got, ["null", "1", "2", '"end"']);
+});
+
+test("an app that was deleted and deployed again has no state", async () => {
+  await server.deployFiles("gone", { "index.ts": shop });
+  const put = { method: "PUT", body: "1" };
+  assert.equal(await (await server.fetch("gone", "/stock/a", put)).text(), "true");
+  await server.client.deleteApp("gone");
+  await server.deployFiles("gone", { "index.ts": shop });
+  assert.equal(await (await server.fetch("gone", "/stock/a")).text(), "null");
+});
