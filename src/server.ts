@@ -37,6 +37,7 @@ import type { InstanceLog } from "./pool/instance-logs.ts";
 import { Pool } from "./pool/pool.ts";
 import { pythonFinder } from "./pool/python-program.ts";
 import { openSandbox } from "./sandbox/open-sandbox.ts";
+import { keyspaceMetrics } from "./store/sqlite/keyspace-metrics.ts";
 import { beginIncarnation } from "./store/sqlite/incarnation.ts";
 import { openState } from "./state/open-state.ts";
 import { Shards } from "./shards/shards.ts";
@@ -253,7 +254,7 @@ async function open(
     caller: dispatcher,
     observer,
     tokens,
-    metrics: () => metrics.text(observer.stats()),
+    metrics: () => metrics.text(observer.stats()) + keyspaceMetrics(keyspace.stats()),
     status: (): StatusJson => ({
       version: packageVersion(),
       node: process.version,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -11,6 +11,7 @@ import { ManualClock, systemClock } from "../../lib/clock.ts";
 import { decodeTuple, encodeTuple, tupleRange } from "../../contract/tuple.ts";
 import { openForWriting } from "./format.ts";
 import { beginIncarnation } from "./incarnation.ts";
+import { keyspaceMetrics } from "./keyspace-metrics.ts";
 import { openSqliteKeyspace, type SqliteKeyspace, type SqliteKeyspaceOptions } from "./sqlite-keyspace.ts";
 
 const child = join(import.meta.dirname, "sqlite-keyspace.child.ts");
@@ -140,8 +141,8 @@ test("rule 6: a full disk refuses what needs room; acknowledgements and deletes 
     const { keyspace, warnings, file } = await openIn(t, folder, { reserveBytes });
     const accepted: number[] = [];
     for (let number = 0; number < 50; number++) await commit(keyspace, set(number, 2000));
-    const { bavail, bsize } = statfsSync(folder);
-    writeFileSync(join(folder, "filler"), Buffer.alloc((bavail - 4) * bsize));
+    fill(join(folder, "filler"));
+    truncateSync(join(folder, "filler"), statSync(join(folder, "filler")).size - 4 * 4096);
     await assert.rejects(
       async () => {
         for (let number = 50; ; number++) {
@@ -153,6 +154,7 @@ test("rule 6: a full disk refuses what needs room; acknowledgements and deletes 
     );
     assert.equal(existsSync(`${file}.reserve`), false);
     await commit(keyspace, { kind: "delete", key: encodeTuple(["k", 0]) });
+    assert.match(keyspaceMetrics(keyspace.stats()), /^aloft_keyspace_disk_full 1$/m);
     const acknowledgement = {
       checks: [],
       writes: [set(1000), { kind: "delete", key: encodeTuple(["k", 1]) } as const],
@@ -172,12 +174,13 @@ test("rule 6: a full disk refuses what needs room; acknowledgements and deletes 
       ),
     );
     assert.equal(statSync(`${file}.reserve`).size, reserveBytes);
+    assert.match(keyspaceMetrics(keyspace.stats()), /^aloft_keyspace_disk_full 0$/m);
+    assert.match(keyspaceMetrics(keyspace.stats()), /commits_total\{outcome="refused"\} [2-9]/);
     assert.equal(warnings.length, 2);
     assert.match(warnings.join(), /the disk is full.*room on the disk again/s);
     await keyspace.close();
     // A start on a disk that is full to the last block has the reserve to live on.
-    const room = statfsSync(folder);
-    writeFileSync(join(folder, "filler"), Buffer.alloc(room.bavail * room.bsize));
+    fill(join(folder, "filler"));
     const again = await openIn(t, folder, { reserveBytes });
     await assert.rejects(commit(again.keyspace, set(1002)), { code: "DISK_FULL" });
     await commit(again.keyspace, { kind: "delete", key: encodeTuple(["k", 1001]) });
@@ -187,7 +190,7 @@ test("rule 6: a full disk refuses what needs room; acknowledgements and deletes 
     );
     await again.keyspace.close();
   } finally {
-    execFileSync("umount", [folder]);
+    execFileSync("umount", ["-l", folder]);
   }
 });
 
@@ -455,6 +458,17 @@ test("a message that is deleted before it was merged never gets into the tree", 
   assert.equal(Number(reader.prepare("SELECT count(*) AS n FROM entry").get()!["n"]), 1);
   reader.close();
 });
+
+/** To the last block, whatever others take meanwhile. */
+function fill(file: string): void {
+  for (let bytes = 1024 * 1024; bytes >= 4096; bytes /= 4) {
+    try {
+      for (;;) writeFileSync(file, Buffer.alloc(bytes), { flag: "a" });
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, "ENOSPC");
+    }
+  }
+}
 
 function assertSound(file: string): void {
   const db = new DatabaseSync(file);

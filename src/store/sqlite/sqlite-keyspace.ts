@@ -28,6 +28,7 @@ import { Watchers } from "../watchers.ts";
 import { backupFile } from "./backup.ts";
 import { decodeChanges } from "./changes.ts";
 import { openForReading } from "./format.ts";
+import type { KeyspaceStats } from "./keyspace-metrics.ts";
 import { Layers } from "./layers.ts";
 import { Overlay } from "./overlay.ts";
 import { lockFile } from "./process-lock.ts";
@@ -60,6 +61,7 @@ export interface SqliteKeyspace extends Keyspace {
    * meanwhile. The file is durable when it resolves, and not there when it rejects.
    */
   backup(file: string): Promise<void>;
+  stats(): KeyspaceStats;
 }
 
 const standardIdleMs = 200;
@@ -95,6 +97,7 @@ class FileKeyspace implements SqliteKeyspace {
   readonly #link: WriterLink;
   #reader: Reader | null = null;
   #isClosed = false;
+  #isDiskFull = false;
   #closed: Promise<void> | null = null;
 
   constructor(options: SqliteKeyspaceOptions, unlock: () => void) {
@@ -169,6 +172,10 @@ class FileKeyspace implements SqliteKeyspace {
     await backupFile(this.#file, file);
   }
 
+  stats(): KeyspaceStats {
+    return { ...this.#link.stats(), unmergedEntries: this.#overlay.size, isDiskFull: this.#isDiskFull };
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -220,6 +227,9 @@ class FileKeyspace implements SqliteKeyspace {
         return;
       case "merged":
         this.#overlay.drop(message.part);
+        return;
+      case "disk":
+        this.#isDiskFull = message.isFull;
         return;
       case "warning":
         this.#onWarning(message.text);

@@ -15,6 +15,7 @@ import type { Commit, CommitOutcome } from "../../contract/keyspace.ts";
 import { limits } from "../../contract/limits.ts";
 import { conflictKey, refusalError, unknownError } from "../refusals.ts";
 import { BatchEncoder } from "./batch.ts";
+import type { KeyspaceStats } from "./keyspace-metrics.ts";
 import { corruptError } from "./sqlite-errors.ts";
 import {
   answers,
@@ -61,10 +62,15 @@ export class WriterLink {
   #isFlushDue = false;
   #state: "open" | "closing" | "ended" = "open";
   #onIdle: (() => void) | null = null;
+  readonly #counts = { committed: 0, conflicts: 0, refused: 0, unknown: 0, groups: 0 };
 
   constructor(options: WriterLinkOptions) {
     this.#options = options;
     this.#words = new SharedWords(options.settings.shared);
+  }
+
+  stats(): Omit<KeyspaceStats, "unmergedEntries" | "isDiskFull"> {
+    return { ...this.#counts, waiting: this.#waiting.length - this.#answered };
   }
 
   /** Resolves when the writer has read the file; rejects with what kept it from that. */
@@ -153,29 +159,35 @@ export class WriterLink {
         return;
       case "loaded":
       case "merged":
+      case "disk":
       case "warning":
         this.#options.onMessage(message);
     }
   }
 
   #answer(found: Float64Array): void {
+    this.#counts.groups++;
     for (let at = 0; at < found.length; at += 2) {
       const waiting = this.#next();
       const which = found[at + 1] ?? 0;
       switch (found[at]) {
         case answers.committed:
+          this.#counts.committed++;
           waiting.resolve({ kind: "committed", version: which, isRepeat: false });
           break;
         case answers.repeat:
           waiting.resolve({ kind: "committed", version: which, isRepeat: true });
           break;
         case answers.conflict:
+          this.#counts.conflicts++;
           waiting.resolve({ kind: "conflict", check: which, key: conflictKey(waiting.commit, which) });
           break;
         case answers.refused:
+          this.#counts.refused++;
           waiting.reject(this.#refusal(refusalCodes[which]));
           break;
         default:
+          this.#counts.unknown++;
           waiting.reject(unknownError());
       }
     }
@@ -222,6 +234,7 @@ export class WriterLink {
     this.#options.onWarning(`the writer's thread ended: ${cause}`);
     // What was not sent has not happened, but telling the two apart would help nobody.
     this.#batch.take();
+    this.#counts.unknown += this.#waiting.length - this.#answered;
     while (this.#answered < this.#waiting.length) this.#next().reject(unknownError(new Error(cause)));
     this.#settle();
     if (this.#state === "open" && ++this.#startsInRow <= startsInRowMax) this.#start();

@@ -97,4 +97,5 @@ export type FromWriter =
       readonly version: number;
     }
   | { readonly kind: "merged"; readonly part: MergedPart }
+  | { readonly kind: "disk"; readonly isFull: boolean }
   | { readonly kind: "warning"; readonly text: string };

@@ -262,12 +262,14 @@ export class Writer {
   #diskIsFull(why: string): void {
     if (!this.#isDiskFull) this.#warn(`the disk is full (${why}): only what makes room is still written`);
     this.#isDiskFull = true;
+    this.#send({ kind: "disk", isFull: true });
     this.#reserve.release();
   }
 
   #lookForRoom(): void {
     if (!this.#reserve.take()) return;
     this.#isDiskFull = false;
+    this.#send({ kind: "disk", isFull: false });
     this.#warn("there is room on the disk again");
   }
 
