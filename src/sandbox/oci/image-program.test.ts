@@ -245,6 +245,9 @@ function commandOf(pid: string): string {
 
 testAll("the better way is found by trying it", { skip: missing ?? false }, () => {
   const folder = join(tmpdir(), `aloft-mode-${process.pid}`);
+  const firstPort = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+  const before = readFileSync(firstPort, "utf8");
   assert.equal(findImageMode(folder), "overlay");
+  assert.equal(readFileSync(firstPort, "utf8"), before, "the host's own network is as it was");
   assert.ok(!existsSync(folder));
 });
