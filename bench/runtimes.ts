@@ -7,14 +7,16 @@ import { spawnSync } from "node:child_process";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { deploy } from "./aloft/apps.ts";
+import { bundleApp } from "../src/build/bundle.ts";
+import { ControlClient } from "../src/cli/client.ts";
+import { deployBundle } from "../src/cli/deploying.ts";
 import { AloftServer } from "./aloft/server.ts";
 import { Connection, askOnce } from "./lib/client.ts";
 import { type Report, type Table, formatMs } from "./lib/report.ts";
 import { median, percentile } from "./lib/stats.ts";
 import type { BenchOptions } from "./options.ts";
 
-const appsEach = 12;
+const appsEach = 8;
 const spacingMs = 400;
 const warmRequests = 400;
 const ask = { method: "GET", path: "/", body: "" } as const;
@@ -84,7 +86,12 @@ async function sampleOf(contender: Contender, sandbox: string): Promise<Sample> 
   try {
     const names = Array.from({ length: appsEach }, (_, at) => `${contender.name}-${at}`);
     const deploying = await AloftServer.start({ dataFolder, flags });
-    for (const name of names) await deploy(deploying, await writeApp(join(folder, name), contender, name));
+    const client = new ControlClient({ server: deploying.adminUrl, token: deploying.token });
+    for (const name of names) {
+      const dir = await writeApp(join(folder, name), contender, name);
+      await deployBundle(client, await bundleApp({ dir }), "production");
+    }
+    client.close();
     await deploying.stop();
     const server = await AloftServer.start({ dataFolder, flags });
     try {

@@ -7,7 +7,8 @@ import { existsSync, globSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const version = "4.0.2";
-const folder = join(import.meta.dirname, "..", "node_modules", ".cache", "aloft", "lambda-client");
+// Not in node_modules, which `npm ci` empties.
+const folder = join(import.meta.dirname, "..", ".aloft", "lambda-client");
 mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, "package.json"), '{ "name": "lambda-client", "private": true }\n');
 // The headers of a Node that is there spare a download; the addon uses Node-API alone, so any of them will do.

@@ -37,11 +37,12 @@ export async function startLambdaProgram(
   const handler = program.handler === "" ? functionName : program.handler;
   const executionEnvironment = program.runtime === "nodejs" ? nodeExecutionEnvironment : "";
   const surroundings = { app, functionName, deployment, handler, root, memoryMiB, executionEnvironment };
+  const { AWS_REGION = "", AWS_DEFAULT_REGION = "", TZ = "", ...reserved } = lambdaEnvironment(surroundings);
   const environment = new Environment({
     facts: { accountId: lambdaAccountId, functionName: name, functionVersion: lambdaVersion, handler, memoryMiB },
     argv: argvOf(root, program),
     cwd: root,
-    env: { ...lambdaEnvironment(surroundings), ...programEnvironment(assign, {}) },
+    env: { AWS_REGION, AWS_DEFAULT_REGION, TZ, ...programEnvironment(assign, reserved) },
     extensions: extensionsOf(root),
     initMs,
     printed: (descriptor, line, extension) => {

@@ -8,12 +8,16 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { AloftError } from "../../src/contract/errors.ts";
-import { startTestServer, temporaryFolder } from "../kit/server.ts";
+import { ociMissing } from "../../src/sandbox/open-for-test.fixture.ts";
+import { startTestServer, temporaryFolder, type TestServer } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
 
-const installed = join(import.meta.dirname, "../../node_modules/.cache/aloft/lambda-client/node_modules");
+const installed = join(import.meta.dirname, "../../.aloft/lambda-client/node_modules");
 const isInstalled = existsSync(join(installed, "aws-lambda-ric", "rapid-client.node"));
 if (!isInstalled) console.log("skipped: aws-lambda-ric is not installed; node scripts/lambda-client.mjs installs it");
+
+const noOci = await ociMissing();
+if (isInstalled && noOci !== null) console.log(`skipped: ${noOci}`);
 
 const scope = { after };
 
@@ -36,9 +40,16 @@ export const page = awslambda.streamifyResponse(async (event, stream) => {
 });
 `;
 
-suite("AWS's own client", { skip: !isInstalled }, async () => {
-  const server = isInstalled ? await startTestServer(scope, { mode: "serve" }) : null;
+for (const sandbox of ["process", "oci"] as const) {
+  const isSkipped = !isInstalled || (sandbox === "oci" && noOci !== null);
+  const settings = { sandbox, sandboxNetwork: "none" } as const;
+  const server = isSkipped ? null : await startTestServer(scope, { mode: "serve", settings });
+  suite(`AWS's own client in the ${sandbox} sandbox`, { skip: isSkipped }, () => {
+    if (server !== null) testsOn(server);
+  });
+}
 
+function testsOn(server: TestServer): void {
   async function deploy(app: string, handler: string, code = handlers): Promise<void> {
     const dir = join(await temporaryFolder(scope), app);
     await mkdir(dir, { recursive: true });
@@ -48,10 +59,10 @@ suite("AWS's own client", { skip: !isInstalled }, async () => {
     for (const name of ["aws-lambda-ric", "@aws"]) {
       await cp(join(installed, name), join(dir, "node_modules", name), { recursive: true, filter: isNeeded });
     }
-    await server!.deploy(dir);
+    await server.deploy(dir);
   }
   const invoke = async (app: string, name: string, payload: unknown): Promise<Record<string, unknown>> => {
-    const { body } = await server!.client.invoke(app, name, "production", Buffer.from(JSON.stringify(payload)));
+    const { body } = await server.client.invoke(app, name, "production", Buffer.from(JSON.stringify(payload)));
     return JSON.parse(body.toString()) as Record<string, unknown>;
   };
 
@@ -70,7 +81,7 @@ suite("AWS's own client", { skip: !isInstalled }, async () => {
       env: `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`,
     });
     await until("its line", async () =>
-      (await server!.client.listLogs("client", {})).some(({ message }) => message.includes("seen by the client")),
+      (await server.client.listLogs("client", {})).some(({ message }) => message.includes("seen by the client")),
     );
   });
 
@@ -90,12 +101,12 @@ suite("AWS's own client", { skip: !isInstalled }, async () => {
 
   test("a streaming handler streams, and breaks off when it fails in the middle", async () => {
     await deploy("pages", "index.page");
-    const response = await server!.fetch("pages", "/");
+    const response = await server.fetch("pages", "/");
     assert.equal(response.status, 203);
     assert.equal(response.headers.get("content-type"), "text/plain");
     assert.deepEqual(response.headers.getSetCookie(), ["a=1"]);
     assert.equal(await response.text(), "one two");
-    const broken = await server!.fetch("pages", "/middle");
+    const broken = await server.fetch("pages", "/middle");
     await assert.rejects(broken.text());
   });
 
@@ -109,4 +120,4 @@ suite("AWS's own client", { skip: !isInstalled }, async () => {
       message: /Cannot find module/,
     });
   });
-});
+}

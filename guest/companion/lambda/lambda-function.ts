@@ -56,7 +56,9 @@ export function functionOf(environment: Environment, name: string): LoadedFuncti
     callRaw: async (input, context) => await bytesOf(await run(input.length === 0 ? noValue : input, context)),
     call: async (input, context) => {
       const bytes = await bytesOf(await run(Buffer.from(JSON.stringify(input ?? null)), context));
-      return JSON.parse(bytes.toString()) as unknown;
+      const text = bytes.toString();
+      // Whoever delivers an event asks for no answer, and many a script gives none.
+      return text === "" ? null : isJson(text) ? (JSON.parse(text) as unknown) : text;
     },
   };
 }

@@ -83,7 +83,8 @@ export class RuntimeApi {
   }
 
   readonly #onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
+    // AWS's documentation writes the address of telemetry with a slash behind it.
+    const path = ((request.url ?? "/").split("?", 1)[0] ?? "/").replace(/(?<=\/(?:telemetry|logs))\/$/, "");
     const [method, handler] = this.#routes.get(path) ?? this.#invocationRoute(path) ?? ["", null];
     if (handler === null || request.method !== method) {
       request.resume();

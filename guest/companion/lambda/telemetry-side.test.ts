@@ -153,7 +153,7 @@ test("the Logs API has its own path, its own versions and its own events", async
   const { telemetry } = open.api;
   const ears = await listen(t);
   const { schemaVersion: _, ...body } = subscription(ears.uri) as Record<string, unknown>;
-  const answer = await subscribe(open, await extension(open), body, "/2020-08-15/logs");
+  const answer = await subscribe(open, await extension(open), body, "/2020-08-15/logs/");
   assert.deepEqual([answer.status, answer.text], [200, '"OK"']);
   telemetry.emit("platform.initReport", {});
   telemetry.emit("platform.end", { requestId: "r" });
