@@ -34,7 +34,8 @@ test("code that is not bundled is carried as it lies there, without secrets and 
   const files = {
     "app.py": "",
     "vendored/six.py": "",
-    "__pycache__/app.pyc": "",
+    "__pycache__/app.pyc": "\x00\x00\x00\x00\x00\x00\x00\x00by time",
+    "__pycache__/six.pyc": "\x00\x00\x00\x00\x01\x00\x00\x00by hash",
     ".venv/lib/x.py": "",
     ".env": "KEY=secret",
     ".git/HEAD": "",
@@ -46,7 +47,7 @@ test("code that is not bundled is carried as it lies there, without secrets and 
     ".aloftignore": "# what the function does not read\n/data/*\n!data/small.bin\n*.txt\n",
   };
   const python = await bundled(files, ["run.sh"]);
-  assert.deepEqual(python.files, ["app.py", "data/small.bin", "run.sh*", "vendored/six.py"]);
+  assert.deepEqual(python.files, ["__pycache__/six.pyc", "app.py", "data/small.bin", "run.sh*", "vendored/six.py"]);
   const command = await bundled({ ...files, "aloft.json": `{ "command": ["./run.sh"] }` }, ["run.sh"]);
   assert.ok(command.files.includes("node_modules/left-pad/index.js"));
 });

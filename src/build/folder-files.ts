@@ -2,7 +2,7 @@
  * The files of a folder whose code is not bundled: all of them but other tools' state, secrets, and what `.aloftignore`
  * leaves out. Links are followed as long as they stay inside the folder; what they name is carried as a file of its own.
  */
-import { lstat, readdir, readFile, realpath, stat } from "node:fs/promises";
+import { lstat, open, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join, matchesGlob, sep } from "node:path";
 import { AloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
@@ -14,29 +14,30 @@ export interface FolderOptions {
 
 /** Never carried; `.bin` holds links of npm that are of no use as copies. */
 const leftOut =
-  /^(?:\.git|\.hg|\.svn|\.aloft|\.aloftignore|\.env(?:\..*)?|__pycache__|\.venv|venv|\.bin|\.cache|\.DS_Store|\.(?:mypy|pytest|ruff)_cache)$/;
-const leftOutFile = /\.py[co]$/;
+  /^(?:\.git|\.hg|\.svn|\.aloft|\.aloftignore|\.env(?:\..*)?|\.venv|venv|\.bin|\.cache|\.DS_Store|\.(?:mypy|pytest|ruff)_cache)$/;
+const compiledPython = /\.py[co]$/;
 
 /** Sorted paths relative to the folder. Throws CONFIG_INVALID and DEPLOYMENT_TOO_LARGE. */
 export async function findFolderFiles(dir: string, options: FolderOptions): Promise<string[]> {
   const root = await realpath(dir);
   const ignores = parseIgnores(await readFile(join(dir, ".aloftignore"), "utf8").catch(() => ""));
   const found: string[] = [];
-  const open = new Set<string>();
+  const walked = new Set<string>();
 
   async function walk(folder: string): Promise<void> {
     const real = await realpath(join(dir, folder));
     if (real !== root && !real.startsWith(root + sep)) throw leadsOut(folder);
     // A link to a folder above it would go on without end.
-    if (open.has(real)) return;
-    open.add(real);
+    if (walked.has(real)) return;
+    walked.add(real);
     for (const name of (await readdir(join(dir, folder))).toSorted()) {
       const path = folder === "" ? name : `${folder}/${name}`;
-      if (leftOut.test(name) || leftOutFile.test(name)) continue;
+      if (leftOut.test(name)) continue;
       if (name === "node_modules" && !options.withNodeModules) continue;
       const kind = await stat(join(dir, path)).catch(() => null);
       if (kind === null || ignores(path, kind.isDirectory())) continue;
       if (kind.isDirectory()) await walk(path);
+      else if (compiledPython.test(name) && !(await isHashBased(join(dir, path)))) continue;
       else if (kind.isFile()) {
         await assertInside(path);
         found.push(path);
@@ -47,7 +48,7 @@ export async function findFolderFiles(dir: string, options: FolderOptions): Prom
         });
       }
     }
-    open.delete(real);
+    walked.delete(real);
   }
 
   async function assertInside(path: string): Promise<void> {
@@ -57,6 +58,20 @@ export async function findFolderFiles(dir: string, options: FolderOptions): Prom
 
   await walk("");
   return found.toSorted();
+}
+
+/**
+ * Whether a compiled module of Python knows its source by a hash (PEP 552) and not by the time of its last change, which a
+ * deployment does not keep: such a one saves its instances the compiling, any other would be ignored.
+ */
+async function isHashBased(file: string): Promise<boolean> {
+  const handle = await open(file);
+  try {
+    const { bytesRead, buffer } = await handle.read(Buffer.alloc(8), 0, 8, 0);
+    return bytesRead === 8 && (buffer.readUInt32LE(4) & 1) === 1;
+  } finally {
+    await handle.close();
+  }
 }
 
 /** A link could carry what the developer keeps elsewhere to wherever the app is deployed. */
