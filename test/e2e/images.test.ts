@@ -23,8 +23,9 @@ import { AloftError, type ErrorCode } from "../../src/contract/errors.ts";
 import { file, folder, hardLink, symlink, writeTar } from "../../src/lib/tar/tar-writer.fixture.ts";
 import { ociMissing } from "../../src/sandbox/open-for-test.fixture.ts";
 import { runFolderOf } from "../../src/sandbox/oci/oci-sandbox.ts";
+import { type AloftProcess, served } from "../kit/aloft-process.ts";
 import { lastFirst } from "../kit/scope.ts";
-import { startTestServer, testToken, type TestServer } from "../kit/server.ts";
+import { startTestServer, temporaryFolder, testToken, type TestServer } from "../kit/server.ts";
 
 const missing = await ociMissing();
 if (missing !== null) console.log(`skipped: ${missing}`);
@@ -326,6 +327,46 @@ suite("an image that cannot be an app", { skip: missing ?? false }, () => {
     return image;
   }
 });
+
+test("a server that was killed leaves a program; the next one ends it and serves the image again", async (t) => {
+  if (missing !== null) return t.skip(missing);
+  const dataDir = await temporaryFolder(t);
+  const flags = ["--sandbox", "oci", "--sandbox-network", "none"];
+  const first = await served(dataDir, ...flags);
+  t.after(() => first.kill());
+  const path = saved(dockerArchive(imageOf({ reference: "shop:1", config: { ...config, User: "web" } })));
+  const bundle = await bundleImage({ image: path, dir: null, architecture: process.arch });
+  await deployBundle(first.client, bundle, "production");
+  const answer = async (server: AloftProcess): Promise<string> => await (await server.fetch("shop", "/keep")).text();
+  assert.equal(await answer(first), "1");
+  await first.kill("SIGKILL");
+  assert.equal(programs(dataDir).length, 1, "the program goes on");
+  // As after a restore from a backup of everything but what can be made again.
+  rmSync(join(dataDir, "images"), { recursive: true });
+  const second = await served(dataDir, ...flags);
+  t.after(() => second.kill());
+  assert.deepEqual(programs(dataDir), []);
+  assert.equal(await answer(second), "1");
+  assert.equal(programs(dataDir).length, 1);
+  await second.kill("SIGTERM");
+  assert.deepEqual(programs(dataDir), []);
+  const runFolder = runFolderOf(join(dataDir, "run", "containers"));
+  assert.equal(existsSync(runFolder), false);
+  assert.ok(!readFileSync("/proc/self/mountinfo", "utf8").includes(runFolder));
+});
+
+/** Programs of this server's images: they have one of its mounts as their root. */
+function programs(dataDir: string): string[] {
+  const images = join(runFolderOf(join(dataDir, "run", "containers")), "images");
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      const isServer = /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8") === "/bin/server\0";
+      return isServer && readFileSync(`/proc/${pid}/mountinfo`, "utf8").includes(images);
+    } catch {
+      return false;
+    }
+  });
+}
 
 test("the process sandbox refuses an image before anything is sent", async (t) => {
   const server = await startTestServer(lastFirst(t), { mode: "serve" });
