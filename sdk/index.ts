@@ -6,6 +6,16 @@
  *     export const add = fn(({ a, b }: { a: number; b: number }) => a + b);
  */
 export { atomic } from "./atomic.ts";
+export {
+  type BlobBody,
+  type BlobGetOptions,
+  type BlobInfo,
+  type BlobListOptions,
+  type BlobPutOptions,
+  type BlobStore,
+  blob,
+  type StoredBlob,
+} from "./blob.ts";
 export type { Context, HttpContext } from "./context.ts";
 export { type Fn, type FnHandler, fn, invoke } from "./fn.ts";
 export { type HttpFunction, type HttpHandler, http } from "./http.ts";

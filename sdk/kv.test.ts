@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { atomic, kv } from "./index.ts";
+import { atomic, blob, kv } from "./index.ts";
 
 test("a store works outside Aloft, in memory, as it does inside", async () => {
   const links = kv<{ url: string; at: Date }>("links");
@@ -65,4 +65,18 @@ test("a watch tells of the entry now and after each change", async () => {
     ["a1", 2],
     ["a1", null],
   ]);
+});
+
+test("blobs work outside Aloft, in memory, small ones and streamed ones", async () => {
+  const photos = blob("photos");
+  await photos.put("a", "hello", { metadata: { by: "ann" } });
+  const bytes = new Uint8Array(1_200_000).fill(7);
+  await photos.put("b", new Blob([bytes]).stream(), { contentType: "image/png" });
+  const a = await photos.get("a", { start: 1, end: 3 });
+  assert.deepEqual([a?.contentType, a?.metadata, await a?.text()], ["text/plain; charset=utf-8", { by: "ann" }, "el"]);
+  assert.deepEqual(await (await photos.get("b"))?.bytes(), bytes);
+  await photos.copy("a", "c");
+  await photos.delete("a");
+  assert.deepEqual([await photos.head("a"), await (await photos.get("c"))?.text()], [null, "hello"]);
+  await assert.rejects(photos.copy("a", "d"), /there is no blob "a"/);
 });

@@ -14,26 +14,48 @@ interface Entry {
 type Args = StateRequest["args"];
 
 const stores = new Map<string, Map<string, Entry>>();
+/** Pieces of what is being uploaded, and contents by their hash. */
+const uploads = new Map<string, Buffer[]>();
+const contents = new Map<string, Buffer>();
 const waiting = new Set<() => void>();
 let version = 0;
 
 export const localState: StateHost = {
   async read({ resource, name, method, args }) {
-    if (resource !== "kv") throw outside(resource);
+    if (resource !== "kv" && resource !== "blob") throw outside(resource);
+    const store = storeOf(`${resource} ${name}`);
     switch (method) {
       case "get":
-        return find(storeOf(name), String(args["key"]));
+        return find(store, String(args["key"]));
       case "list":
-        return { entries: list(storeOf(name), args), next: null };
+        return { entries: list(store, args), next: null };
       case "watch":
-        return await watch(storeOf(name), args);
+        return await watch(store, args);
+      case "open": {
+        const entry = find(store, String(args["key"]));
+        return entry === null ? null : openContent(entry, Number(args["offset"] ?? 0));
+      }
+      case "begin":
+        return beginUpload();
+      case "push":
+        uploads.get(String(args["upload"]))?.push(Buffer.from(String(args["b64"]), "base64"));
+        return null;
+      case "finish":
+        return await finishUpload(String(args["upload"]));
+      case "put": {
+        const { upload } = beginUpload();
+        uploads.get(upload)?.push(Buffer.from(String(args["b64"]), "base64"));
+        return await finishUpload(upload);
+      }
+      case "end":
+        return null;
       default:
         throw outside(method);
     }
   },
   async write({ resource, name, method, args }) {
-    if (resource !== "kv") throw outside(resource);
-    const store = storeOf(name);
+    if (resource !== "kv" && resource !== "blob") throw outside(resource);
+    const store = storeOf(`${resource} ${name}`);
     const key = String(args["key"]);
     const former = find(store, key);
     if (args["ifAbsent"] === true && former !== null) return false;
@@ -50,6 +72,7 @@ export const localState: StateHost = {
     for (const wake of waiting) wake();
     return method === "increment" ? null : true;
   },
+  track() {},
   atomic: undoOnThrow,
   undoOnThrow,
 };
@@ -63,6 +86,27 @@ async function undoOnThrow<T>(work: () => Promise<T>): Promise<T> {
     for (const [name, store] of before) stores.set(name, store);
     throw error;
   }
+}
+
+function beginUpload(): { upload: string } {
+  const upload = crypto.randomUUID();
+  uploads.set(upload, []);
+  return { upload };
+}
+
+async function finishUpload(upload: string): Promise<{ upload: string; hash: string; size: number }> {
+  const bytes = Buffer.concat(uploads.get(upload) ?? []);
+  uploads.delete(upload);
+  const hash = Buffer.from(await crypto.subtle.digest("SHA-256", bytes)).toString("hex");
+  contents.set(hash, bytes);
+  return { upload, hash, size: bytes.length };
+}
+
+function openContent(entry: Entry, offset: number): object {
+  // Held writes name their upload; here nothing is held.
+  const { upload: _, ...value } = entry.value as { hash: string; upload?: string };
+  const bytes = contents.get(value.hash)?.subarray(offset) ?? Buffer.alloc(0);
+  return { transfer: null, entry: { ...entry, value }, b64: bytes.toString("base64") };
 }
 
 function storeOf(name: string): Map<string, Entry> {

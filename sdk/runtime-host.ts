@@ -30,6 +30,8 @@ export interface StateHost {
   read(request: StateRequest): Promise<unknown>;
   /** In an event's handler the write is held until its outcome; elsewhere it is committed when this resolves. */
   write(request: StateRequest): Promise<unknown>;
+  /** The answer of the handler that runs waits for it. */
+  track(work: Promise<unknown>): void;
   /** Commits together what `work` writes, under the check of what it reads; runs it again when that has changed. */
   atomic<T>(work: () => Promise<T>): Promise<T>;
   /** In an event's handler: takes back what `work` has written when it throws. */

@@ -110,7 +110,8 @@ async function open(
     ...(options.mode === "dev" ? { reserveBytes: 0 } : {}),
   });
   closers.push(() => keyspace.close());
-  const state = openState({ keyspace, onError: onBug });
+  const uploads = join(folder.run, "uploads");
+  const state = await openState({ keyspace, blobs: folder.blobs, uploads, onError: onBug });
   closers.push(() => state.close());
   // Ten thousand apps are read while the parts below wait for others.
   const loading = openMeta(keyspace, folder.journalFile);
@@ -219,7 +220,7 @@ async function open(
 
   const backups = createBackups({
     copyKeyspace: (file) => keyspace.backup(file),
-    contents: [opened.contents()],
+    contents: [opened.contents(), state.contents()],
     folder: join(folder.run, "backup"),
     version: packageVersion(),
     now: () => new Date(clock.nowMs()),

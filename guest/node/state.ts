@@ -73,6 +73,10 @@ export class GuestState implements StateHost {
     return reply.results[0] ?? null;
   }
 
+  track(work: Promise<unknown>): void {
+    this.#current()?.addWrite(work);
+  }
+
   async atomic<T>(work: () => Promise<T>): Promise<T> {
     // In an event's handler, and in another block, everything is committed together anyway.
     if (this.#scope() !== null) return await work();

@@ -12,7 +12,7 @@ import { AloftError } from "../contract/errors.ts";
 import { forEachParallel } from "../lib/parallel.ts";
 import { asDiskError, errnoOf } from "./disk-errors.ts";
 import { isHash } from "./deployment-files.ts";
-import { syncFolder, writeFully } from "./durable-files.ts";
+import { syncFolder, writeFully } from "../lib/durable-files.ts";
 
 export interface ExpectedContent {
   readonly hash: string;

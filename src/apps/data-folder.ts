@@ -8,6 +8,7 @@
  *   files/         contents by hash (`content-store.ts`)
  *   deployments/   APP/ID/, the files of a deployment as its instances see them (`deployment-folders.ts`)
  *   images/        unpacked layers of images, and the roots made of them (`images/image-store.ts`)
+ *   blobs/         contents of blobs by environment and hash (`state/blob/blob-files.ts`)
  *   observe/       records and logs
  *   meta/          where format 1 kept what is in the keyspace now (`meta/journal-takeover.ts`)
  *   run/           what lives only as long as the server: what a killed one left is the sandbox's to end and remove
@@ -21,7 +22,7 @@ import { join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AloftError } from "../contract/errors.ts";
 import { asDiskError, errnoOf } from "./disk-errors.ts";
-import { syncFolder, writeFileDurably } from "./durable-files.ts";
+import { syncFolder, writeFileDurably } from "../lib/durable-files.ts";
 
 export interface DataFolder {
   readonly root: string;
@@ -31,6 +32,7 @@ export interface DataFolder {
   readonly files: string;
   readonly deployments: string;
   readonly images: string;
+  readonly blobs: string;
   readonly observe: string;
   readonly run: string;
   /** Gives the lock back. Idempotent. */
@@ -49,6 +51,7 @@ export async function openDataFolder(path: string): Promise<DataFolder> {
     files: join(root, "files"),
     deployments: join(root, "deployments"),
     images: join(root, "images"),
+    blobs: join(root, "blobs"),
     observe: join(root, "observe"),
     run: join(root, "run"),
   };

@@ -15,7 +15,7 @@ import { AloftError } from "../contract/errors.ts";
 import { forEachParallel } from "../lib/parallel.ts";
 import type { ContentStore } from "./content-store.ts";
 import { asDiskError, errnoOf } from "./disk-errors.ts";
-import { syncFolder } from "./durable-files.ts";
+import { syncFolder } from "../lib/durable-files.ts";
 
 const filesAtOnce = 16;
 

@@ -82,6 +82,7 @@ export const errorTable = {
   EFFECTS_TOO_LARGE: row(413, "app", "the handler has written too much for one commit"),
   READ_SET_TOO_LARGE: row(413, "app", "the handler has read too much under check for one commit"),
   STATE_CONFLICT: row(409, "app", "something that was read has changed before the writes were committed"),
+  UPLOAD_EXPIRED: row(409, "app", "the upload was not named by a blob in time, or was dropped"),
   HOT_KEY: row(503, "app", "the writes met a conflict on the same key every time they were tried"),
   // --- the server
   PORT_IN_USE: row(500, "platform", "the port is taken by another program"),

@@ -109,6 +109,12 @@ export const limits = {
   planTries: 20, // of a commit whose platform keys others keep changing in the meantime
   onceTries: 4, // of a commit that is safe to repeat and whose outcome is unknown
   kvPageEntries: 1000, // of one page of a list; its values have rangePageBytes at most
+  blobBytes: 1024 * 1024 * MiB, // of one blob; the disk is full long before
+  blobMetadataBytes: 4 * KiB,
+  blobSessions: 1024, // transfers of one app at once: each holds a file open
+  blobCollectMs: 10 * minute, // contents that nothing names any more are removed that often
+  blobIdleMs: 5 * minute, // a transfer with which nobody goes on is ended
+  blobPendingMs: 60 * minute, // an upload waits for the commit that names it; no handler runs as long
   lineHoldMs: 5 * second, // at the head of the line for a key that others conflict on too; then the next one runs
   kvWatchMs: 20 * second, // a watch that has seen nothing looks again by itself: wake-ups may be lost
   // --- keyspace

@@ -1,9 +1,16 @@
 /** Everything of the room, put together: the kinds of state there are, and what looks after what they leave behind. */
+import { join } from "node:path";
+import type { ContentFolder } from "../contract/backup.ts";
 import type { LiveDeployment } from "../contract/deployment.ts";
 import type { Environment, Resource, StateService } from "../contract/durable.ts";
 import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Keyspace } from "../contract/keyspace.ts";
 import type { ReplyMessage } from "../wire/messages.ts";
+import { createBlob } from "./blob/blob.ts";
+import { createBlobCollector } from "./blob/blob-collector.ts";
+import { createBlobContents } from "./blob/blob-contents.ts";
+import { openBlobFiles } from "./blob/blob-files.ts";
+import { createBlobSessions } from "./blob/blob-sessions.ts";
 import { createEnvironments, type EnvironmentRegistry } from "./environments.ts";
 import { createKv } from "./kv/kv.ts";
 import { createLines } from "./lines.ts";
@@ -18,22 +25,40 @@ export interface State {
   answer(live: LiveDeployment, call: StateCall): Promise<ReplyMessage>;
   /** The app is deleted: what it has stored is out of reach when this resolves, and is removed little by little. */
   retire(app: string): Promise<void>;
+  /** What backups hold of it beside the keyspace. */
+  contents(): ContentFolder;
   close(): Promise<void>;
 }
 
 export interface StateOptions {
   /** Stays the caller's to close, after this. */
   readonly keyspace: Keyspace;
+  /** Folders of the data folder: contents of blobs, and what is on its way to there. */
+  readonly blobs: string;
+  readonly uploads: string;
   /** Told what went wrong where nobody waits for an answer. */
   readonly onError: (error: unknown) => void;
 }
 
-export function openState({ keyspace, onError }: StateOptions): State {
+export async function openState({ keyspace, blobs, uploads, onError }: StateOptions): Promise<State> {
   const environments = createEnvironments(keyspace);
-  const sweeper = createSweeper(keyspace, () => new Promise((resolve) => setImmediate(resolve)));
+  const files = await openBlobFiles(blobs, uploads);
+  const contents = createBlobContents(keyspace, files);
+  const sessions = createBlobSessions(contents);
+  const collector = createBlobCollector(contents, onError);
+  const sweeper = createSweeper(
+    keyspace,
+    () => new Promise((resolve) => setImmediate(resolve)),
+    (environment) => files.removeAll(environment),
+  );
   const lines = createLines();
-  const resources: readonly Resource[] = [createKv(keyspace)];
+  const resources: readonly Resource[] = [
+    createKv(keyspace),
+    createBlob({ keyspace, sessions, onFreed: (environment) => collector.soon(environment) }),
+  ];
   sweeper.sweep().catch(onError);
+  // What a crash has left, and uploads that nobody named before it.
+  for await (const place of files.places()) collector.soon(place);
   const service = createStateService({ keyspace, environments, resources });
   const known = new WeakMap<LiveDeployment, Promise<Environment>>();
 
@@ -64,6 +89,21 @@ export function openState({ keyspace, onError }: StateOptions): State {
       await environments.retire(app);
       sweeper.sweep().catch(onError);
     },
-    close: () => sweeper.close(),
+    contents: () => ({
+      name: "blobs",
+      path: blobs,
+      hold: () => contents.hold(),
+      async *list() {
+        for await (const place of files.places()) {
+          for await (const hash of files.hashes(place))
+            yield join(String(place.id), String(place.generation), hash.slice(0, 2), hash);
+        }
+      },
+    }),
+    async close() {
+      await sessions.close();
+      await collector.close();
+      await sweeper.close();
+    },
   };
 }

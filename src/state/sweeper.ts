@@ -2,7 +2,7 @@
  * Removes what deleted apps have left in the keyspace: in slices, one after the other, so that no commit waits long for
  * any of it (rule 6).
  */
-import { KeyClass } from "../contract/durable.ts";
+import { type Environment, KeyClass } from "../contract/durable.ts";
 import type { Keyspace } from "../contract/keyspace.ts";
 import { limits } from "../contract/limits.ts";
 import { decodeTuple, tupleRange } from "../contract/tuple.ts";
@@ -24,7 +24,12 @@ export interface Sweeper {
   close(): Promise<void>;
 }
 
-export function createSweeper(keyspace: Keyspace, pause: () => Promise<void>): Sweeper {
+/** `onSwept` is told of an environment before it is forgotten: what it has outside the keyspace goes too. */
+export function createSweeper(
+  keyspace: Keyspace,
+  pause: () => Promise<void>,
+  onSwept: (environment: Pick<Environment, "id" | "generation">) => Promise<void> = () => Promise.resolve(),
+): Sweeper {
   let running: Promise<void> = Promise.resolve();
   const closing = new AbortController();
   const { signal } = closing;
@@ -35,6 +40,7 @@ export function createSweeper(keyspace: Keyspace, pause: () => Promise<void>): S
       const [, , id, generation] = decodeTuple(key) as [string, string, number, number];
       for (const keyClass of swept) await sweepRange(tupleRange([keyClass, id, generation]));
       if (signal.aborted) return;
+      await onSwept({ id, generation });
       await keyspace.commit({ checks: [], writes: [{ kind: "delete", key }] });
     }
   }

@@ -1,5 +1,6 @@
 /** State as handlers use it: a real server, a real sandboxed process, the SDK. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { before, after, test } from "node:test";
 import { startTestServer, type TestServer } from "../kit/server.ts";
 
@@ -170,4 +171,82 @@ test("an app that was deleted and deployed again has no state", async () => {
   await server.client.deleteApp("gone");
   await server.deployFiles("gone", { "index.ts": shop });
   assert.equal(await (await server.fetch("gone", "/stock/a")).text(), "null");
+});
+
+const album = `
+  import { blob, http } from "aloft";
+  const photos = blob("photos");
+  export const put = http("PUT /photos/:id", { timeout: "5m" }, async (request, { params }) => {
+    await photos.put(params.id, request, { metadata: { by: "ann" } });
+    return Response.json(await photos.head(params.id));
+  });
+  export const get = http("GET /photos/:id", async (request, { params }) => {
+    const [, start, end] = /^bytes=(\\d+)-(\\d+)$/.exec(request.headers.get("range") ?? "") ?? [];
+    const range = start === undefined ? {} : { start: Number(start), end: Number(end) + 1 };
+    const photo = await photos.get(params.id, range);
+    if (photo === null) return new Response("none", { status: 404 });
+    return new Response(photo.body, { headers: { "content-type": photo.contentType } });
+  });
+  export const rest = http("POST /rest", async () => {
+    await photos.put("text", "hällo");
+    await photos.copy("text", "copy");
+    await photos.delete("text");
+    const names = [];
+    for await (const { key } of photos.list()) names.push(key);
+    return Response.json([await photos.head("text"), await (await photos.get("copy")).text(), names.includes("copy")]);
+  });
+  export const sum = http("POST /sum/:id", { timeout: "5m" }, async (_request, { params }) => {
+    let bytes = 0;
+    for await (const chunk of (await photos.get(params.id)).body) bytes += chunk.length;
+    return Response.json({ bytes, rss: process.memoryUsage.rss() });
+  });
+`;
+
+test("blobs are put, read in part, copied and listed by a handler", async () => {
+  await server.deployFiles("album", { "index.ts": album });
+  const bytes = Buffer.alloc(1_500_000, "0123456789");
+  const put = await server.fetch("album", "/photos/a", {
+    method: "PUT",
+    body: bytes,
+    headers: { "content-type": "image/png" },
+  });
+  const info = (await put.json()) as { size: number; hash: string; contentType: string; metadata: object };
+  const hash = createHash("sha256").update(bytes).digest("hex");
+  assert.deepEqual(
+    [info.size, info.hash, info.contentType, info.metadata],
+    [1_500_000, hash, "image/png", { by: "ann" }],
+  );
+  const whole = await server.fetch("album", "/photos/a");
+  assert.equal(whole.headers.get("content-type"), "image/png");
+  assert.ok(Buffer.from(await whole.arrayBuffer()).equals(bytes));
+  const part = await server.fetch("album", "/photos/a", { headers: { range: "bytes=1000001-1000007" } });
+  assert.equal(await part.text(), "1234567");
+  const rest = await server.fetch("album", "/rest", { method: "POST" });
+  assert.deepEqual(await rest.json(), [null, "hällo", true]);
+});
+
+test("a blob of hundreds of megabytes takes the memory of a few pieces, in the handler and in the server", async () => {
+  const megabytes = 90; // a request body has 100 MiB at most
+  const chunk = Buffer.alloc(1024 * 1024, 7);
+  const before = process.memoryUsage.rss();
+  let most = 0;
+  async function* body(): AsyncGenerator<Buffer> {
+    for (let n = 0; n < megabytes; n++) {
+      most = Math.max(most, process.memoryUsage.rss() - before);
+      yield chunk;
+    }
+  }
+  const stream = ReadableStream.from(body());
+  const put = await server.fetch("album", "/photos/large", {
+    method: "PUT",
+    body: stream,
+    duplex: "half",
+  });
+  assert.equal(((await put.json()) as { size: number }).size, megabytes * chunk.length);
+  const summed = await server.fetch("album", "/sum/large", { method: "POST" });
+  const { bytes, rss } = (await summed.json()) as { bytes: number; rss: number };
+  assert.equal(bytes, megabytes * chunk.length);
+  const bound = 80 * 1024 * 1024;
+  assert.ok(most < bound, `the server grew by ${most} bytes`);
+  assert.ok(rss < 230 * 1024 * 1024, `the handler's process has ${rss} bytes`);
 });

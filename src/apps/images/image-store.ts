@@ -19,7 +19,7 @@ import { limits } from "../../contract/limits.ts";
 import { formatBytes } from "../../lib/sizes.ts";
 import type { ContentStore } from "../content-store.ts";
 import { asDiskError } from "../disk-errors.ts";
-import { syncFolder } from "../durable-files.ts";
+import { syncFolder } from "../../lib/durable-files.ts";
 import { ImageWorker } from "./image-worker.ts";
 import { type LayerNotes, notesFileOf, readLayerNotes, treeOf } from "./layer-notes.ts";
 

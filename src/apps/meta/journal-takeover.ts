@@ -5,7 +5,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { asDiskError, errnoOf } from "../disk-errors.ts";
-import { syncFolder } from "../durable-files.ts";
+import { syncFolder } from "../../lib/durable-files.ts";
 import { decodeJournal } from "./journal.ts";
 import type { MetaStore } from "./meta-store.ts";
 

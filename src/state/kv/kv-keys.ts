@@ -1,7 +1,7 @@
 /** The keys of a kv store: (kv, ENVIRONMENT, GENERATION, SHARD, STORE, KEY). */
 import { type Environment, KeyClass, shardOf } from "../../contract/durable.ts";
 import type { Key } from "../../contract/keyspace.ts";
-import { decodeTuple, encodeTuple, type TupleElement, tupleRange } from "../../contract/tuple.ts";
+import { encodeTuple, type TupleElement, tupleRange } from "../../contract/tuple.ts";
 import { BoundedMap } from "../../lib/bounded-map.ts";
 
 /** Stores whose shard is known without hashing; 150 bytes each. */
@@ -23,16 +23,6 @@ export function kvRange(
     start: start === null || start === "" ? whole.start : kvKey(environment, store, start),
     end: end === null ? whole.end : kvKey(environment, store, end),
   };
-}
-
-export function keyOfKv(key: Key): string {
-  return String(decodeTuple(key)[5]);
-}
-
-/** The store that an entry belongs to. */
-export function storeOfKv(key: Key): { readonly shard: number; readonly store: string } {
-  const elements = decodeTuple(key);
-  return { shard: Number(elements[3]), store: String(elements[4]) };
 }
 
 /** All stores of an environment, in the order of their shards. */

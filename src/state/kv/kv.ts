@@ -12,85 +12,42 @@
  *   increment  {key, by}                                                null; the number is not read, so it never conflicts
  */
 import type { CommitPlan, Environment, Resource } from "../../contract/durable.ts";
-import type { Check, Entry, Keyspace } from "../../contract/keyspace.ts";
-import { limits } from "../../contract/limits.ts";
-import type { Effect, ReadReply, Seen, StateRead } from "../../wire/effects.ts";
-import { cutBounds, type KvEntry, type KvPage, nextKey } from "../../wire/kv-shapes.ts";
-import {
-  type Args,
-  assertResourceName,
-  invalidArg,
-  optionalInteger,
-  optionalText,
-  optionalTruth,
-  textArg,
-  unknownMethod,
-} from "../arguments.ts";
-import { keyOfKv, kvAll, kvKey, kvRange, storeOfKv } from "./kv-keys.ts";
+import type { Keyspace } from "../../contract/keyspace.ts";
+import type { Effect, ReadReply, StateRead } from "../../wire/effects.ts";
+import { type Args, assertResourceName, invalidArg, optionalInteger, unknownMethod } from "../arguments.ts";
+import { checkOfVersion, conditionOf, createKeyed, keyArg, type Layout } from "../keyed.ts";
+import { kvAll, kvKey, kvRange } from "./kv-keys.ts";
 import { decodeKvValue, encodeKvValue } from "./kv-values.ts";
 import { watchKv } from "./kv-watch.ts";
 
 /** Longer than that is for ever: some 31 years. */
 const expiresInMsMax = 1e12;
 
+const layout: Layout = {
+  kind: "kv",
+  key: kvKey,
+  range: kvRange,
+  all: kvAll,
+  nameAt: 4,
+  keyAt: 5,
+  value: decodeKvValue,
+};
+
 export function createKv(keyspace: Keyspace): Resource {
+  const keyed = createKeyed(keyspace, layout);
+
   async function read(environment: Environment, { name, method, args }: StateRead): Promise<ReadReply> {
-    if (method === "stores") return { value: await listStores(environment), seen: [] };
+    if (method === "stores") return { value: await keyed.listStores(environment), seen: [] };
     assertResourceName("kv", name);
     switch (method) {
       case "get":
-        return await get(environment, name, args);
+        return await keyed.get(environment, name, args);
       case "list":
-        return await list(environment, name, args);
+        return await keyed.list(environment, name, args);
       case "watch":
         return { value: await watchKv(keyspace, environment, name, args), seen: [] };
       default:
         throw unknownMethod("kv", method);
-    }
-  }
-
-  async function get(environment: Environment, name: string, args: Args): Promise<ReadReply> {
-    const key = keyArg(args);
-    const [entry = null] = await keyspace.get([kvKey(environment, name, key)]);
-    const value = entry === null ? null : entryOf(key, entry);
-    const seen: Seen = { resource: "kv", name, key, version: entry?.version ?? 0 };
-    return { value, seen: optionalTruth(args, "snapshot") ? [] : [seen] };
-  }
-
-  async function list(environment: Environment, name: string, args: Args): Promise<ReadReply> {
-    const isReverse = optionalTruth(args, "reverse");
-    const limit = optionalInteger(args, "limit", 1, limits.kvPageEntries) ?? limits.kvPageEntries;
-    const { start, end } = boundsOf(args);
-    const { entries, next } = await keyspace.range({ ...kvRange(environment, name, start, end), limit, isReverse });
-    const last = entries.at(-1);
-    const lastKey = last === undefined || next === null ? null : keyOfKv(last.key);
-    const page: KvPage = {
-      entries: entries.map((entry) => entryOf(keyOfKv(entry.key), entry)),
-      next: lastKey === null || isReverse ? lastKey : nextKey(lastKey),
-    };
-    if (optionalTruth(args, "snapshot")) return { value: page, seen: [] };
-    const seen: Seen = {
-      resource: "kv",
-      name,
-      start: isReverse && lastKey !== null ? lastKey : start,
-      end: !isReverse && lastKey !== null ? nextKey(lastKey) : end,
-      count: entries.length,
-      highest: entries.reduce((most, { version }) => Math.max(most, version), 0),
-    };
-    return { value: page, seen: [seen] };
-  }
-
-  /** From one store to the next, however much is in them. */
-  async function listStores(environment: Environment): Promise<string[]> {
-    const names: string[] = [];
-    const { start, end } = kvAll(environment);
-    for (let from = start; ;) {
-      const { entries } = await keyspace.range({ start: from, end, limit: 1 });
-      const [first] = entries;
-      if (first === undefined) return names.sort();
-      const { store } = storeOfKv(first.key);
-      names.push(store);
-      from = kvRange(environment, store, null, null).end;
     }
   }
 
@@ -129,44 +86,7 @@ export function createKv(keyspace: Keyspace): Resource {
     return true;
   }
 
-  function checkOf(environment: Environment, seen: Seen): Check | null {
-    if ("key" in seen) return checkOfVersion(kvKey(environment, seen.name, seen.key), seen.version);
-    const range = kvRange(environment, seen.name, seen.start, seen.end);
-    return { kind: "range", ...range, count: seen.count, highestVersion: seen.highest };
-  }
-
-  return { kind: "kv", read, plan, checkOf };
-}
-
-function entryOf(key: string, { value, version, expiresAtMs }: Entry): KvEntry {
-  return { key, value: decodeKvValue(value), version, ...(expiresAtMs === null ? {} : { expiresAtMs }) };
-}
-
-function checkOfVersion(key: Uint8Array, version: number): Check {
-  return version === 0 ? { kind: "absent", key } : { kind: "version", key, version };
-}
-
-function keyArg(args: Args): string {
-  const key = textArg(args, "key");
-  if (key === "") throw invalidArg("key", "must not be empty");
-  return key;
-}
-
-/** What a list asks for: everything with the prefix, cut to [start, end). */
-function boundsOf(args: Args): { start: string; end: string | null } {
-  const prefix = optionalText(args, "prefix") ?? "";
-  const start = optionalText(args, "start") ?? "";
-  const end = optionalText(args, "end");
-  return cutBounds(prefix, start, end);
-}
-
-/** The version that must stand there, 0 for none; null: no matter. */
-function conditionOf(args: Args): number | null {
-  const isIfAbsent = optionalTruth(args, "ifAbsent");
-  const ifVersion = optionalInteger(args, "ifVersion", 0, Number.MAX_SAFE_INTEGER);
-  if (!isIfAbsent) return ifVersion;
-  if (ifVersion !== null && ifVersion !== 0) throw invalidArg("ifVersion", 'cannot be given together with "ifAbsent"');
-  return 0;
+  return { kind: "kv", read, plan, checkOf: keyed.checkOf };
 }
 
 /** A whole number, or one in decimal text beyond those that JSON's readers keep exact. */
