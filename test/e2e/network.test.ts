@@ -202,11 +202,16 @@ function tests(): void {
       await killed.deploy(`${folder}/app`);
       assert.equal((await killed.fetch("app", "/")).status, 200);
       assert.notDeepEqual(stateOfHost(), untouched);
+      // Another server beside it has addresses of its own, and what they share stays for the one that is left.
+      const other = await served(`${folder}/other`, ...flags);
+      await other.deploy(`${folder}/app`);
       await killed.kill("SIGKILL");
       assert.notDeepEqual(stateOfHost(), untouched);
       const next = await served(`${folder}/data`, ...flags);
       assert.equal((await next.fetch("app", "/")).status, 200);
       await next.kill("SIGTERM");
+      assert.equal((await other.fetch("app", "/")).status, 200);
+      await other.kill("SIGTERM");
       assert.deepEqual(stateOfHost(), untouched);
     });
 

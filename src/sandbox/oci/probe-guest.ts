@@ -110,7 +110,7 @@ function readLine(): string {
 /** How the attempt ended. */
 function connecting(address: string): Promise<string> {
   return new Promise((resolve) => {
-    const socket = connect({ host: address, port: 9, timeout: 3000 });
+    const socket = connect({ host: address, port: 9, timeout: 10_000 });
     const end = (how: string): void => {
       socket.destroy();
       resolve(how);

@@ -74,7 +74,8 @@ export function releaseHostSide(runFolder: string): void {
 
 function claimSlot(subnet: AddressRange): Slot {
   const taken = ownAddresses().filter(({ address }) => contains(subnet, { first: address, bits: 32 }));
-  const foreign = taken.find(({ device }) => device !== "lo");
+  // An address with a label stands under that.
+  const foreign = taken.find(({ device }) => device !== "lo" && !device.startsWith(`lo:${interfacePrefix}`));
   if (foreign !== undefined) {
     throw new Error(`${foreign.device} has an address of the range for instances; give another with --sandbox-subnet`);
   }
