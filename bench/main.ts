@@ -11,6 +11,7 @@ import { benchKeyspace } from "./keyspace.ts";
 import { describeMachine, refuseWhenSwapping } from "./lib/machine.ts";
 import { type Report, printReport } from "./lib/report.ts";
 import { loadTool } from "./lib/run-load.ts";
+import { benchNeighbours } from "./neighbours.ts";
 import { type BenchOptions, type PartName, parseOptions, usage } from "./options.ts";
 import { benchRuntimes } from "./runtimes.ts";
 import { benchWarm } from "./warm.ts";
@@ -23,6 +24,7 @@ const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report
   faults: benchFaults,
   keyspace: benchKeyspace,
   runtimes: benchRuntimes,
+  neighbours: benchNeighbours,
 };
 
 try {

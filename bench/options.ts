@@ -1,7 +1,7 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util";
 
-export const partNames = ["warm", "cold", "density", "deploy", "faults", "keyspace", "runtimes"] as const;
+export const partNames = ["warm", "cold", "density", "deploy", "faults", "keyspace", "runtimes", "neighbours"] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface BenchOptions {
@@ -16,6 +16,8 @@ export interface BenchOptions {
   /** Apps of `cold` and `density`; smaller ones only to try the benchmark itself. */
   readonly coldApps: number;
   readonly densityApps: number;
+  /** Of the server in `cold` and `neighbours`. */
+  readonly sandbox: "process" | "oci";
 }
 
 export const usage = `npm run bench [-- PART... [options]]
@@ -27,12 +29,14 @@ Parts: ${partNames.join(", ")}; all of them when none is named.
   --json FILE           write all samples as JSON
   --contestants A,B     only these contestants in warm
   --cold-apps N         apps of cold (200)
+  --sandbox KIND        process or oci, in cold and neighbours (process)
   --density-apps N      apps of density (10000)
 
 Examples:
   npm run bench
   npm run bench -- warm --rounds 7 --json bench/results/warm.json
   npm run bench -- warm --contestants node:http,aloft
+  npm run bench -- cold neighbours --sandbox oci
 `;
 
 /** null when help is asked for. Throws on anything that is not an option. */
@@ -46,6 +50,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
       json: { type: "string" },
       contestants: { type: "string" },
       "cold-apps": { type: "string", default: "200" },
+      sandbox: { type: "string", default: "process" },
       "density-apps": { type: "string", default: "10000" },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -61,12 +66,18 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
     jsonFile: values.json ?? null,
     contestants: values.contestants?.split(",") ?? null,
     coldApps: wholeNumber("cold-apps", values["cold-apps"], 20, 1000),
+    sandbox: sandboxOf(values.sandbox),
     densityApps: wholeNumber("density-apps", values["density-apps"], 10, 20_000),
   };
 }
 
 function isPart(name: string): name is PartName {
   return partNames.some((part) => part === name);
+}
+
+function sandboxOf(text: string): "process" | "oci" {
+  if (text === "process" || text === "oci") return text;
+  throw new Error(`--sandbox ${text}: process or oci is wanted`);
 }
 
 function wholeNumber(name: string, text: string, min: number, max: number): number {
