@@ -6,6 +6,9 @@ import type { FunctionOptions } from "./options.ts";
 
 export const functionKey: unique symbol = Symbol.for("aloft.function");
 
+/** Under it the handler of a batch answers which messages have failed: `{ id, error }[]`. */
+export const failedKey: unique symbol = Symbol.for("aloft.failed");
+
 export type DeclaredFunction =
   | {
       readonly kind: "http";

@@ -32,3 +32,18 @@ export {
 } from "./kv.ts";
 export type { Duration, FunctionOptions, MemorySize } from "./options.ts";
 export type { Method, Params, Route } from "./route.ts";
+export {
+  type DeadLetter,
+  type Messages,
+  NonRetryable,
+  type Queue,
+  type QueueFunction,
+  type QueueHandler,
+  type QueueMessage,
+  type QueueOptions,
+  type QueueRetry,
+  queue,
+  RetryAfter,
+  type SendOptions,
+  type SentMessage,
+} from "./queue.ts";

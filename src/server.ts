@@ -40,7 +40,10 @@ import { openSandbox } from "./sandbox/open-sandbox.ts";
 import { keyspaceMetrics } from "./store/sqlite/keyspace-metrics.ts";
 import { beginIncarnation } from "./store/sqlite/incarnation.ts";
 import { openState } from "./state/open-state.ts";
+import { createAlarms } from "./shards/alarms.ts";
 import { Shards } from "./shards/shards.ts";
+import { createEngine } from "./triggers/engine.ts";
+import { createQueueTrigger } from "./triggers/queue/queue-keeper.ts";
 import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
 
 export interface ServerOptions {
@@ -184,6 +187,12 @@ async function open(
     newInvocationId,
     listsRoutes: options.mode === "dev",
   });
+  const engine = createEngine({
+    keyspace,
+    environments: state.environments,
+    source: { findLive: (app, alias) => apps?.findLive(app, alias) ?? null, listLive: () => apps?.listLive() ?? [] },
+    onError: onBug,
+  });
   const running: Running = {
     assertRunnable: (runtime) => pool.assertRunnable(runtime),
     describe: (request) => pool.describe(request),
@@ -193,6 +202,7 @@ async function open(
       router.publish(app, alias, live);
       pool.retireAllBut(app, alias, live?.revision ?? null);
       if (live !== null) pool.keepMinimum(live);
+      engine.publish(app, alias, live);
     },
     runningRevisions: () => pool.runningRevisions(),
   };
@@ -226,16 +236,37 @@ async function open(
     now: () => new Date(clock.nowMs()),
     onError: (error) => warn(`a backup could not be finished: ${asAloftError(error).message}`),
   });
+  const alarms = createAlarms(keyspace.clock, systemSchedule);
+  closers.push(() => alarms.close());
+  engine.register(
+    createQueueTrigger(
+      {
+        keyspace,
+        state: state.service,
+        delivering: dispatcher,
+        clock,
+        schedule: systemSchedule,
+        alarms,
+        lines: state.lines,
+        random: () => Math.random(),
+        safetyScanMs: null, // of a store in this process no wake-up gets lost
+        onError: onBug,
+      },
+      engine.find,
+    ),
+  );
   const shards = new Shards({
     keyspace,
     clock,
     schedule: systemSchedule,
     nodeId: newInvocationId(),
     isAlone: true, // the data folder is locked, and its store with it
-    factories: [],
+    factories: [engine.keepers],
     onError: onBug,
   });
+  closers.push(() => engine.close());
   closers.push(() => shards.close());
+  await engine.start();
   await shards.start();
 
   const door = createHttpDoor({

@@ -28,6 +28,7 @@ import {
 import type { EventDocument, OutcomeDocument } from "../../src/wire/effects.ts";
 import { FrameReader } from "../../src/wire/reader.ts";
 import { StreamTable } from "../../src/wire/stream-table.ts";
+import { failedKey } from "../../sdk/declared-function.ts";
 import { failureOf, sendResponse } from "./answer.ts";
 import { openBegunMark } from "./begun-mark.ts";
 import { BodySource } from "./body.ts";
@@ -306,7 +307,14 @@ export class Runtime {
     let outcome: OutcomeDocument;
     try {
       const value = await target.call(event.payload, context);
-      outcome = { ok: true, value: value ?? null, ...(await this.#state.seal(invocation)) };
+      const failed = failedMessages(value);
+      if (failed !== null) for (const { error } of failed) this.#logs.error(invocation.stream, describeError(error));
+      const named = failed?.map(({ id, error }) => ({ id, error: outcomeErrorOf(error, failureOf(error, "threw")) }));
+      const sealed = await this.#state.seal(invocation);
+      outcome =
+        named === undefined
+          ? { ok: true, value: value ?? null, ...sealed }
+          : { ok: true, value: null, ...sealed, failed: named };
     } catch (error) {
       if (invocation.isAborted) throw error;
       const failure = failureOf(error, "threw");
@@ -509,6 +517,12 @@ export class Runtime {
 }
 
 const callHead = "content-type\napplication/json";
+
+/** Those that `messages.each` has noted; null: none. */
+function failedMessages(value: unknown): readonly { id: string; error: unknown }[] | null {
+  if (typeof value !== "object" || value === null || !(failedKey in value)) return null;
+  return value[failedKey] as { id: string; error: unknown }[];
+}
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";

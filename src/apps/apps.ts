@@ -159,6 +159,11 @@ export class Apps implements Managing, LiveSource {
     return found.filter((live) => live !== null);
   }
 
+  /** What is live: no manifest is read for it. */
+  listLive(): readonly { readonly app: string; readonly alias: string; readonly deploymentId: string }[] {
+    return this.#parts.catalog.listLive();
+  }
+
   // --- apps
 
   listApps(): readonly AppJson[] {

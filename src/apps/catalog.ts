@@ -109,6 +109,14 @@ export class Catalog {
     return found;
   }
 
+  /** What is live, by rows alone. */
+  listLive(): { readonly app: string; readonly alias: string; readonly deploymentId: string }[] {
+    return this.#meta.list(keys.allAliases).map(({ key, value }) => {
+      const [, app = "", alias = ""] = key.split("/");
+      return { app, alias, deploymentId: (JSON.parse(value) as AliasRow).deployment };
+    });
+  }
+
   manifestOf(row: DeploymentRow): Manifest {
     const manifest = JSON.parse(this.#content.readSync(row.manifestHash).toString("utf8")) as Manifest;
     // One of before there were policies says nothing of it.

@@ -159,6 +159,8 @@ export interface CommitPlan {
   write(write: Write): void;
   /** Store time at which the batch is planned, epoch milliseconds. */
   readonly nowMs: number;
+  /** How many plans for the same batch were made before and have failed: what was remembered may be old. */
+  readonly tries: number;
 }
 
 /** One kind of state; `state/` has a folder for each and one registry. */

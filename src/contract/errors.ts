@@ -84,6 +84,13 @@ export const errorTable = {
   STATE_CONFLICT: row(409, "app", "something that was read has changed before the writes were committed"),
   UPLOAD_EXPIRED: row(409, "app", "the upload was not named by a blob in time, or was dropped"),
   HOT_KEY: row(503, "app", "the writes met a conflict on the same key every time they were tried"),
+  // --- queues
+  QUEUE_NOT_FOUND: row(404, "caller", "the app has no queue of this name"),
+  PAYLOAD_TOO_LARGE: row(413, "caller", "the message or the input of a call is over the limit"),
+  DEDUPE_MISMATCH: row(409, "caller", "the deduplication id or idempotency key was used before with other content"),
+  PARTIAL_FAILURE_WITH_WRITES: row(500, "app", "the handler named failed messages and has written in the name of all"),
+  PARTIAL_FAILURE_INVALID: row(500, "app", "the handler named failed messages that it was not given"),
+  MESSAGE_EXPIRED: row(500, "app", "the message has waited longer than the queue's maximum age"),
   // --- the server
   PORT_IN_USE: row(500, "platform", "the port is taken by another program"),
   DATA_LOCKED: row(500, "platform", "another server is using this data folder"),

@@ -29,6 +29,24 @@ export const functionLimits = {
   keepAliveMs: { standard: 60 * second, min: 0, max: 60 * minute },
 } as const satisfies Record<string, Range>;
 
+const day = 24 * 60 * minute;
+
+/** What may be said of a queue. */
+export const queueLimits = {
+  batch: { standard: 1, min: 1, max: 1000 },
+  batchWindowMs: { standard: 0, min: 0, max: 5 * minute },
+  concurrency: { standard: 64, min: 1, max: 1000 },
+  groupConcurrency: { standard: 1, min: 1, max: 1000 },
+  rateMessages: { standard: 1, min: 1, max: 1_000_000 },
+  ratePerMs: { standard: 1 * second, min: 1, max: 1 * day },
+  maxAgeMs: { standard: 14 * day, min: 1 * second, max: 366 * day },
+  attempts: { standard: 5, min: 1, max: 1000 },
+  retryMinDelayMs: { standard: 1 * second, min: 0, max: 7 * day },
+  retryMaxDelayMs: { standard: 5 * minute, min: 0, max: 366 * day },
+  retryFactor: { standard: 2, min: 1, max: 10 },
+  retryJitter: { standard: 0.2, min: 0, max: 1 },
+} as const satisfies Record<string, Range>;
+
 export const limits = {
   // --- names
   appNameChars: 63, // one DNS label
@@ -117,6 +135,20 @@ export const limits = {
   blobPendingMs: 60 * minute, // an upload waits for the commit that names it; no handler runs as long
   lineHoldMs: 5 * second, // at the head of the line for a key that others conflict on too; then the next one runs
   kvWatchMs: 20 * second, // a watch that has seen nothing looks again by itself: wake-ups may be lost
+  // --- queues
+  messageBytes: 256 * KiB, // of a message's body as JSON; larger content goes through a blob
+  sendBatchMessages: 1000,
+  messageDelayMs: 366 * day,
+  messagePriority: 9, // the highest; 0 where none is given
+  dedupeMs: 24 * 60 * minute, // how long an id is remembered
+  dedupeIdChars: 256,
+  groupChars: 256,
+  queueReadMessages: 2000, // read ahead of what is delivered, at most
+  queueHeldMessages: 100_000, // in memory, in flight and waiting behind others of their group: by their keys, some 300 bytes each
+  queueHeldBytes: 32 * MiB, // of their bodies; nothing further is read above it
+  queueReruns: 100, // of one delivery that meets conflicts, before it fails with HOT_KEY
+  deadLetterMs: 14 * day, // how long a dead letter is kept
+  peekMessages: 100,
   // --- keyspace
   keyBytes: 1024,
   valueBytes: 1 * MiB, // larger content goes to the blob store

@@ -46,6 +46,8 @@ interface Owned extends OwnedShard {
 }
 
 const unknownTries = 5;
+/** Reason of a shard's signal when the node stops in peace: what runs may finish, for nobody else begins before it has closed. */
+export const stopping = "stopping";
 
 export class Shards {
   readonly #options: ShardsOptions;
@@ -97,7 +99,7 @@ export class Shards {
     this.#isClosed = true;
     for (const stop of this.#stopTimers) stop();
     const had = [...this.#owned.values()];
-    for (const shard of had) this.#lose(shard);
+    for (const shard of had) this.#lose(shard, stopping);
     await this.#ticking;
     await Promise.all(this.#closing.values());
     if (this.#options.isAlone) return;
@@ -252,11 +254,11 @@ export class Shards {
     this.#owned.set(shard, { ...plain, abort, keepers });
   }
 
-  #lose(owned: Owned): void {
+  #lose(owned: Owned, reason: string = "lost"): void {
     const { shard, abort, keepers } = owned;
     if (this.#owned.get(shard) !== owned) return;
     this.#owned.delete(shard);
-    abort.abort();
+    abort.abort(reason);
     const closing = Promise.allSettled(keepers.map((keeper) => keeper.close())).then((ends) => {
       if (this.#closing.get(shard) === closing) this.#closing.delete(shard);
       for (const end of ends) if (end.status === "rejected") this.#options.onError?.(end.reason);

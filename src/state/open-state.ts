@@ -13,7 +13,8 @@ import { openBlobFiles } from "./blob/blob-files.ts";
 import { createBlobSessions } from "./blob/blob-sessions.ts";
 import { createEnvironments, type EnvironmentRegistry } from "./environments.ts";
 import { createKv } from "./kv/kv.ts";
-import { createLines } from "./lines.ts";
+import { createLines, type Lines } from "./lines.ts";
+import { createQueue } from "./queue/queue.ts";
 import { answerStateCall, type StateCall } from "./state-calls.ts";
 import { createStateService } from "./state-service.ts";
 import { createSweeper } from "./sweeper.ts";
@@ -21,6 +22,8 @@ import { createSweeper } from "./sweeper.ts";
 export interface State {
   readonly service: StateService;
   readonly environments: EnvironmentRegistry;
+  /** For reruns of whoever met a conflict. */
+  readonly lines: Lines;
   /** What an instance of the deployment asks for. */
   answer(live: LiveDeployment, call: StateCall): Promise<ReplyMessage>;
   /** The app is deleted: what it has stored is out of reach when this resolves, and is removed little by little. */
@@ -54,6 +57,7 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
   const lines = createLines();
   const resources: readonly Resource[] = [
     createKv(keyspace),
+    createQueue(keyspace),
     createBlob({ keyspace, sessions, onFreed: (environment) => collector.soon(environment) }),
   ];
   sweeper.sweep().catch(onError);
@@ -76,6 +80,7 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
   return {
     service,
     environments,
+    lines,
     async answer(live, call) {
       try {
         return { ok: true, value: await answerStateCall(service, lines, await environmentOf(live), call) };

@@ -34,7 +34,7 @@ export function createStateService({ keyspace, environments, resources }: StateS
     const fixed = [...batch.checks, environments.checkOf(environment), ...readChecks.checks];
     const readsBegin = batch.checks.length + 1;
     for (let tries = 0; tries < limits.planTries; tries++) {
-      const plan = new Plan(environment, keyspace.clock.nowMs());
+      const plan = new Plan(environment, keyspace.clock.nowMs(), tries);
       const results = await planAll(batch.effects, plan);
       const outcome = await commitSurely({
         checks: plan.checks.length === 0 ? fixed : [...fixed, ...plan.checks],
@@ -101,13 +101,15 @@ export function createStateService({ keyspace, environments, resources }: StateS
 class Plan implements CommitPlan {
   readonly environment: Environment;
   readonly nowMs: number;
+  readonly tries: number;
   readonly checks: Check[] = [];
   readonly writes: Write[] = [];
   #bytes = 0;
 
-  constructor(environment: Environment, nowMs: number) {
+  constructor(environment: Environment, nowMs: number, tries: number) {
     this.environment = environment;
     this.nowMs = nowMs;
+    this.tries = tries;
   }
 
   check(check: Check): void {
