@@ -4,6 +4,7 @@ import type { LoadedFunction } from "../node/loaded-function.ts";
 import type { LoadParts } from "../node/runtime.ts";
 import { startHttpProgram } from "./http-mode.ts";
 import { startImageProgram } from "./image-mode.ts";
+import { startLambdaImage } from "./lambda-image-mode.ts";
 import { startLambdaProgram } from "./lambda-mode.ts";
 
 /** How one runtime starts its program: resolves with what answers its invocations once it is ready. */
@@ -11,10 +12,18 @@ export type StartMode = (assign: Assign, program: AssignProgram, parts: LoadPart
 
 const modes: Readonly<Record<string, StartMode>> = {
   command: startHttpProgram,
-  provided: startLambdaProgram,
+  provided: startProvided,
   nodejs: startLambdaProgram,
   image: startImageProgram,
 };
+
+/** In the folder of the deployment, or in an image. */
+async function startProvided(assign: Assign, program: AssignProgram, parts: LoadParts): Promise<LoadedFunction> {
+  const { port } = program;
+  return await (port === undefined
+    ? startLambdaProgram(assign, program, parts)
+    : startLambdaImage(assign, program, port, parts));
+}
 
 export async function startProgram(assign: Assign, parts: LoadParts): Promise<readonly LoadedFunction[]> {
   const { program } = assign;

@@ -153,7 +153,7 @@ export class Deploying {
     const variableNames = [...new Set([...config.requiredVariables, ...Object.keys(variables.variables)])];
     const request = { app, root: folders.pathOf(app, id), entry, variableNames };
     const described = entry === "" ? [] : [...(await running.describe(request))];
-    described.push(...(await describePrograms(programs, files, request, running)));
+    described.push(...(await describePrograms(programs, runtime === "image" ? null : files, request, running)));
     const built = buildManifest({ described, config, files, entry, runtime, programs });
     const manifest =
       runtime === "image" ? { ...built, image: await planImage(files, programs, content, images) } : built;

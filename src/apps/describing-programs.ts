@@ -7,10 +7,10 @@ import { AloftError } from "../contract/errors.ts";
 import type { PlannedProgram } from "../contract/programs.ts";
 import type { DescribeRequest, Running } from "../contract/running.ts";
 
-/** Throws DESCRIBE_FAILED, and what else `Running.describe` throws. */
+/** `files`: null where they are not known, in the layers of an image. Throws DESCRIBE_FAILED, and what else `Running.describe` throws. */
 export async function describePrograms(
   programs: readonly PlannedProgram[],
-  files: readonly DeploymentFile[],
+  files: readonly DeploymentFile[] | null,
   request: DescribeRequest,
   running: Pick<Running, "describe">,
 ): Promise<DescribedFunction[]> {
@@ -27,9 +27,9 @@ export async function describePrograms(
   return [...described, ...found];
 }
 
-function describeUnrun({ name, program }: PlannedProgram, files: readonly DeploymentFile[]): DescribedFunction {
-  assertProgramThere(name, program, files);
-  if (program.runtime === "nodejs") assertClientThere(name, files);
+function describeUnrun({ name, program }: PlannedProgram, files: readonly DeploymentFile[] | null): DescribedFunction {
+  if (files !== null) assertProgramThere(name, program, files);
+  if (files !== null && program.runtime === "nodejs") assertClientThere(name, files);
   return { name, style: styleOf(program), triggers: [], limits: {} };
 }
 
@@ -39,8 +39,6 @@ function styleOf({ runtime }: Program): HandlerStyle {
 
 /** A program named by a path is one of the files; one named by a word is looked for where the function runs. */
 function assertProgramThere(name: string, { runtime, command }: Program, files: readonly DeploymentFile[]): void {
-  // The files of an image are in its layers.
-  if (runtime === "image") return;
   const path = runtime === "provided" ? "bootstrap" : (command[0] ?? "");
   if (path.startsWith("/") || (runtime !== "provided" && !path.includes("/"))) return;
   const inner = path.replace(/^(?:\.\/+)+/, "");

@@ -7,11 +7,11 @@ import { programsOf } from "./programs.ts";
 export function assertImageConfig(config: AppConfig, entry: string): void {
   if (config.entry !== null || entry !== "") throw invalid('"entry" names a module, and the app is an image');
   // "command" stands for a command in the image, instead of its own.
-  if (config.runtime !== null && config.runtime !== "command")
+  if (config.runtime !== null && config.runtime !== "command" && config.runtime !== "provided")
     throw invalid(`the runtime is ${config.runtime}, and the app is an image`);
   if (config.files.length > 0) throw invalid('"files" are carried with a folder of code, and the app is an image');
   for (const { name, program } of programsOf(config, "image")) {
-    if (program.runtime === "image") continue;
+    if (program.runtime === "image" || program.runtime === "provided") continue;
     throw invalid(`functions.${name} has the runtime ${program.runtime}, and the app is an image`);
   }
 }

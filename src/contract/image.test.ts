@@ -145,6 +145,7 @@ test("aloft.json beside an image says nothing of code", () => {
     parseAppConfig('{ "functions": { "web": { "command": ["/web"] }, "jobs": { "command": ["/jobs"] } } }'),
     "",
   );
+  assertImageConfig(parseAppConfig('{ "runtime": "provided", "handler": "app.handler" }'), "");
   for (const text of [
     '{ "entry": "index.ts" }',
     '{ "runtime": "python", "handler": "app.handler" }',

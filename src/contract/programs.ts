@@ -40,7 +40,9 @@ export function programsOf(config: AppConfig, runtime: Runtime): readonly Planne
     throw invalid('"handler" and "ready" at the top need a "runtime" beside them, such as "python"');
   }
   if (config.program === null && planned.length > 0) return planned;
-  const program = programOf(config.program ?? noProgram, runtime, "");
+  // An image speaks HTTP unless it is said to speak the Lambda Runtime API.
+  const own = runtime === "image" && config.runtime === "provided" ? config.runtime : runtime;
+  const program = programOf(config.program ?? noProgram, own, "");
   const name = nameOf(program);
   if (planned.some((one) => one.name === name)) throw invalid(`the app itself and functions.${name} have one name`);
   return [...planned, { name, program }];

@@ -39,6 +39,8 @@ export interface ImageProgramSpec {
   readonly memoryMiB: number;
   /** The id of an instance that runs here: both have one network. */
   readonly sharesNetworkOf: string;
+  /** It is started once somebody listens there on that network's loopback; null: at once. */
+  readonly waitsForPort: number | null;
   /** The image's files on this host; they are never written to. */
   readonly root: string;
   /** How much there is in them. */

@@ -18,6 +18,7 @@ import type { EndReason } from "./end-error.ts";
 import { idleMemoryCheckMs, type Instance, type InstanceOwner } from "./instance.ts";
 import type { InstanceLog } from "./instance-logs.ts";
 import { idleVictims, pickInstance } from "./instance-choice.ts";
+import { portOf } from "./image-program.ts";
 import { changeLoad, createLoadMeter, type LoadMeter, takeLoad } from "./load-meter.ts";
 
 /** What a group needs of the pool it is in. */
@@ -294,7 +295,7 @@ export class Group implements InstanceOwner {
   #assign(instance: Instance): void {
     const { app, alias, deploymentId, root, manifest, variables } = this.live;
     const { program } = this.spec;
-    const port = manifest.image === undefined ? {} : { port: manifest.image.port };
+    const port = manifest.image === undefined ? {} : { port: portOf(program, manifest.image) };
     const assign: Assign = {
       mode: "serve",
       app,

@@ -1,5 +1,5 @@
 /** How the program of an image is started: by what its deployment found in it, and the app's variables on top. */
-import type { GroupSpec, LiveDeployment } from "../contract/deployment.ts";
+import type { GroupSpec, ImageSpec, LiveDeployment, Program } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import type { ImageProgramSpec } from "../contract/sandbox.ts";
 
@@ -14,12 +14,13 @@ export function imageProgramSpec(live: LiveDeployment, spec: GroupSpec, instance
     env: {
       ...image.env,
       ...variables,
-      PORT: String(image.port),
+      ...(isLambda(spec.program) ? lambdaEnvironment(live, spec) : { PORT: String(image.port) }),
       ALOFT_APP: app,
       ALOFT_DEPLOYMENT: deploymentId,
     },
     memoryMiB: spec.limits.memoryMiB,
     sharesNetworkOf: instanceId,
+    waitsForPort: isLambda(spec.program) ? lambdaApiPort : null,
     root: imageRoot,
     rootBytes: image.bytes,
     rootFiles: image.files,
@@ -28,6 +29,40 @@ export function imageProgramSpec(live: LiveDeployment, spec: GroupSpec, instance
     gid: image.gid,
     groups: image.groups,
     owners: image.owners,
+  };
+}
+
+/** Where the program listens, or finds the Lambda Runtime API. */
+export function portOf(program: Program | undefined, image: ImageSpec): number {
+  return isLambda(program) ? lambdaApiPort : image.port;
+}
+
+function isLambda(program: Program | undefined): boolean {
+  return program?.runtime === "provided";
+}
+
+/** As in AWS's own emulator. */
+const lambdaApiPort = 9001;
+/** AWS's clients want a region even where it means nothing. */
+const lambdaRegion = "us-east-1";
+
+function lambdaEnvironment(
+  { app, manifest }: LiveDeployment,
+  { name, limits, program }: GroupSpec,
+): Record<string, string> {
+  const functionName = manifest.functions.find(({ group }) => group === name)?.name ?? "default";
+  return {
+    AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${lambdaApiPort}`,
+    AWS_LAMBDA_FUNCTION_NAME: `${app}-${functionName}`,
+    AWS_LAMBDA_FUNCTION_VERSION: "$LATEST",
+    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(limits.memoryMiB),
+    AWS_LAMBDA_INITIALIZATION_TYPE: "on-demand",
+    AWS_REGION: lambdaRegion,
+    AWS_DEFAULT_REGION: lambdaRegion,
+    LAMBDA_TASK_ROOT: "/var/task",
+    LAMBDA_RUNTIME_DIR: "/var/runtime",
+    TZ: ":UTC",
+    ...(program === undefined || program.handler === "" ? {} : { _HANDLER: program.handler }),
   };
 }
 

@@ -291,7 +291,7 @@ export class Pool implements GroupHost {
   besideOf(group: Group): ((instanceId: string) => SandboxProgram) | null {
     const { sandbox } = this.#options;
     const { live, spec } = group;
-    if (spec.program?.runtime !== "image") return null;
+    if (live.manifest.image === undefined) return null;
     return (instanceId) => {
       if (sandbox.startImage === undefined) throw imagesUnavailable(sandbox.kind);
       return sandbox.startImage(imageProgramSpec(live, spec, instanceId));

@@ -36,7 +36,7 @@ export interface AssignProgram {
   /** Path that answers once the program is ready; null: it takes connections then. */
   readonly ready: string | null;
   readonly concurrency: number;
-  /** Of an image: where its program, which the node starts, is expected to listen. */
+  /** Of an image, whose program the node starts: where that listens or, for `provided`, finds the Lambda Runtime API. */
   readonly port?: number;
 }
 

@@ -188,6 +188,26 @@ suite("an image is an app", { skip: missing ?? false }, () => {
     assert.equal(readdirSync(layers).length, before + 1);
   });
 
+  test("one that speaks the Lambda Runtime API is a Lambda function", async () => {
+    const bootstrap = join(work, "bootstrap");
+    const source = join(import.meta.dirname, "../lambda/bootstrap.c");
+    await promisify(execFile)("gcc", ["-static", "-O1", "-o", bootstrap, source]);
+    const layer = writeTar([file("var/runtime/bootstrap", readFileSync(bootstrap), { mode: 0o755 })]);
+    const image = makeImage({
+      layers: [layer],
+      config: { Entrypoint: ["/var/runtime/bootstrap"], WorkingDir: "/var/task" },
+    });
+    const deployed = await deployImage(server, "lambda", tarOfFiles(layoutFiles(image)), '{ "runtime": "provided" }');
+    assert.deepEqual(
+      deployed.functions.map(({ name, runtime, style, limits }) => [name, runtime, style, limits.concurrency]),
+      [["default", "provided", "lambda", 1]],
+    );
+    const { body } = await server.client.invoke("lambda", "default", "production", Buffer.from('{"a":1}'));
+    assert.deepEqual(JSON.parse(body.toString()), { language: "c", event: { a: 1 } });
+    const again = await (await server.fetch("lambda", "/x?y=z")).json();
+    assert.equal((again as { event: { rawPath: string } }).event.rawPath, "/x");
+  });
+
   test("a rollback goes back to the image before", async () => {
     await deployImage(server, "back", tarOfFiles(layoutFiles(imageOf())));
     const next = { ...config, Env: ["COLOUR=blue"] };

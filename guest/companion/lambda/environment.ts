@@ -30,6 +30,8 @@ export interface EnvironmentOptions {
   /** How long the first start may take. */
   readonly initMs: number;
   readonly printed: (descriptor: 1 | 2, line: string, extension: string | null) => void;
+  /** A runtime that somebody else starts, where no process of it is seen; the API is then at this port. */
+  readonly outside?: { readonly port: number; readonly runtime: () => Child };
 }
 
 /** What ends an environment, or keeps it from starting. */
@@ -75,7 +77,8 @@ export class Environment {
     this.#options = options;
     this.#api = new RuntimeApi({
       facts: options.facts,
-      isOwn: isOwnConnection,
+      // On the network that it shares nobody else is.
+      isOwn: options.outside === undefined ? isOwnConnection : () => true,
       events: {
         runtimeReady: () => this.#changed(),
         runtimeAnswered: () => this.#changed(),
@@ -95,7 +98,7 @@ export class Environment {
 
   /** Opens the API and starts everything once. Throws an EnvironmentError; then nothing of it is left. */
   async open(): Promise<void> {
-    this.#address = await this.#api.open(0);
+    this.#address = await this.#api.open(this.#options.outside?.port ?? 0);
     const { initMs } = this.#options;
     const timer = setTimeout(() => {
       this.#failWith("Sandbox.Timedout", `${this.#missing()} did not ask for a first event within ${initMs / 1000} s`);
@@ -212,7 +215,9 @@ export class Environment {
   }
 
   async #startRuntime(): Promise<void> {
-    const child = await this.#startChild(this.#options.argv, null).catch((error: unknown) => {
+    const { argv, outside } = this.#options;
+    const started = outside === undefined ? this.#startChild(argv, null) : Promise.resolve(outside.runtime());
+    const child = await started.catch((error: unknown) => {
       throw failure("Runtime.InvalidEntrypoint", `Error: ${(error as Error).message}`);
     });
     this.#runtime = child;

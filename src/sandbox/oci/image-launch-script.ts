@@ -4,7 +4,8 @@
  * POSIX library is left out, because loading it takes longer than starting perl.
  *
  * Arguments: 1 folder of the pipes, 2 and 3 whose they are, 4 network namespace (none: ""), 5 the image's files,
- * 6 mount points, 7 map of owners, 8 and 9 bytes and files of the writable layer, then the runtime and its arguments.
+ * 6 mount points, 7 map of owners, 8 and 9 bytes and files of the writable layer, 10 how
+ * the socket shows that is waited for (none: ""), then the runtime and its arguments.
  */
 
 /** Of system calls whose numbers differ; the newer ones below are the same everywhere. */
@@ -24,7 +25,7 @@ export function launchScript(architecture: string): string | null {
 }
 
 const body = `
-my ($pipes, $uid, $gid, $network, $lower, $mounts, $map, $bytes, $files) = splice(@ARGV, 0, 9);
+my ($pipes, $uid, $gid, $network, $lower, $mounts, $map, $bytes, $files, $mark) = splice(@ARGV, 0, 10);
 my ($none, $tmpfs, $overlay, $slash) = ("", "tmpfs", "overlay", "/");
 my ($work, $root) = ("$mounts/work", "$mounts/root");
 my ($low, $upper, $working) = ("$work/lower", "$work/upper", "$work/work");
@@ -53,6 +54,12 @@ if ($pid == 0) {
   call("setns", $SETNS, fileno($space), 0x40000000);
   open(my $first, ">", "/proc/sys/net/ipv4/ip_unprivileged_port_start") or die "ports: $!\\n";
   syswrite($first, "0");
+  # Whom the program asks first may not be there yet; whoever waits in vain is ended by the server.
+  while ($mark ne "") {
+    open(my $sockets, "<", "/proc/self/net/tcp") or die "sockets: $!\\n";
+    last if grep { index($_, $mark) >= 0 } <$sockets>;
+    select(undef, undef, undef, 0.002);
+  }
   exit 0;
 }
 waitpid($pid, 0);

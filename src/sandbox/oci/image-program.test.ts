@@ -78,6 +78,7 @@ for (const mode of ["overlay", "copy"] as const) {
         env: { PATH: "/bin" },
         memoryMiB: 64,
         sharesNetworkOf: "companion",
+        waitsForPort: null,
         root: image,
         rootBytes: statSync(busybox).size + 1000,
         rootFiles: 30,

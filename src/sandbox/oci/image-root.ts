@@ -42,6 +42,8 @@ export interface ImageLaunch {
   readonly imageFiles: number;
   /** Namespace in which the program may listen on any port. */
   readonly networkPath: string;
+  /** Nothing is started before somebody listens there; null: nobody is waited for. */
+  readonly waitsForPort: number | null;
   readonly command: readonly string[];
 }
 
@@ -50,6 +52,7 @@ export const launchEnvironment = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL
 /** The same as the other script, with the files copied and given to their owners one by one. */
 const copyScript = `set -e
 pipes="$1" owner="$2:$3" network="$4" lower="$5" root="$6/root" map="$7" bytes="$8" files="$9"; shift 9
+mark="$1"; shift
 mkfifo -m 600 "$pipes/out" "$pipes/err"
 chown "$owner" "$pipes/out" "$pipes/err"
 exec 3<>"$pipes/out" 4<>"$pipes/err"
@@ -58,6 +61,7 @@ read -r go
 exec </dev/null 1>&3 2>&4 3>&- 4>&-
 [ "$(stat -Lc %i "$network")" != "$(stat -Lc %i /proc/self/ns/net)" ]
 nsenter --net="$network" sh -c 'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start'
+until [ -z "$mark" ] || nsenter --net="$network" grep -q "$mark" /proc/self/net/tcp; do sleep 0.01; done
 mount -t tmpfs -o "size=$bytes,nr_inodes=$files,mode=0755,nosuid,nodev" tmpfs "$root"
 cp -a "$lower/." "$root/"
 echo "$map" | while read -r inside outside one; do
@@ -83,7 +87,7 @@ export function imageLauncher(launch: ImageLaunch): readonly string[] {
   const files = launch.writableFiles + (isCopy ? launch.imageFiles : 0);
   const lines = map.map(({ inside, outside }) => `${inside} ${outside} 1\n`).join("");
   const parameters = [folder, String(program.uid), String(program.gid), networkPath, lower, mounts, lines];
-  parameters.push(String(bytes), String(files), ...command);
+  parameters.push(String(bytes), String(files), listenMark(launch.waitsForPort), ...command);
   if (!isCopy) return ["/usr/bin/perl", "-e", launchScript(process.arch) ?? "", "--", ...parameters];
   const unshare = ["/usr/bin/env", "unshare", "--mount", "--propagation", "private"];
   return [...unshare, "/bin/sh", "-c", copyScript, "sh", ...parameters];
@@ -110,6 +114,7 @@ export function findImageMode(folder: string): ImageMode {
       imageBytes: 0,
       imageFiles: 0,
       networkPath: "",
+      waitsForPort: null,
       command: [
         "/bin/sh",
         "-c",
@@ -127,6 +132,12 @@ export function findImageMode(folder: string): ImageMode {
 }
 
 const mappedOwner = 1_000_000;
+
+/** How the kernel's list of sockets shows one that listens there, on the loopback or everywhere. */
+function listenMark(port: number | null): string {
+  if (port === null) return "";
+  return `:${port.toString(16).toUpperCase().padStart(4, "0")} 00000000:0000 0A`;
+}
 
 /** Whatever the server's umask is. */
 export function makeMountPoints(mounts: string): void {

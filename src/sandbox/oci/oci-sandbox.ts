@@ -209,6 +209,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
         imageBytes: spec.rootBytes,
         imageFiles: spec.rootFiles,
         networkPath,
+        waitsForPort: spec.waitsForPort,
         command: [options.runtime, "--root", stateFolder, "run", "--keep", "--bundle", folder, name],
       });
       const child = spawn(launcher, parameters, { cwd: "/", env: launchEnvironment, detached: true });
