@@ -282,6 +282,7 @@ async function open(
   let adminBase = "";
   const api = createApi({
     apps: opened,
+    state: state.managing,
     backups,
     caller: dispatcher,
     observer,

@@ -10,6 +10,7 @@ import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Caller } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
 import type { Managing } from "../contract/managing.ts";
+import type { ManagingState } from "../contract/managing-state.ts";
 import type { Observer } from "../contract/observing.ts";
 import { systemClock, type Clock } from "../lib/clock.ts";
 import { assertAccess } from "./access.ts";
@@ -23,12 +24,14 @@ import { invocationResources } from "./invocations.ts";
 import { logResources } from "./logs.ts";
 import { Query } from "./query.ts";
 import { matchResource, type Resource } from "./route-table.ts";
+import { stateResources } from "./state.ts";
 import { statusResources } from "./status.ts";
 import type { Tokens } from "./tokens.ts";
 import { variableResources } from "./variables.ts";
 
 export interface ApiDeps {
   readonly apps: Managing;
+  readonly state: ManagingState;
   readonly backups: BackingUp;
   readonly caller: Caller;
   readonly observer: Observer;
@@ -56,6 +59,7 @@ export const resources: readonly Resource[] = [
   ...deploymentResources,
   ...deployResources,
   ...variableResources,
+  ...stateResources,
   ...logResources,
   ...invocationResources,
 ];

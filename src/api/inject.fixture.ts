@@ -14,6 +14,8 @@ import type { CallRequest, CallResult } from "../contract/invoking.ts";
 import type { Observer } from "../contract/observing.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { openObserver } from "../observe/observer.ts";
+import { openState } from "../state/open-state.ts";
+import { openMemoryKeyspace } from "../store/memory/memory-keyspace.ts";
 import { createApi, type Api } from "./api.ts";
 import { openTokens } from "./tokens.ts";
 
@@ -35,10 +37,17 @@ export async function openTestApi(folder: string): Promise<TestApi> {
   const observe = join(folder, "observe");
   await mkdir(observe, { recursive: true });
   const observer = await openObserver({ folder: observe, clock });
-  const token = "a token for the tests";
   const errors: unknown[] = [];
+  const state = await openState({
+    keyspace: openMemoryKeyspace({ clock }),
+    blobs: join(folder, "blobs"),
+    uploads: join(folder, "uploads"),
+    onError: (error) => errors.push(error),
+  });
+  const token = "a token for the tests";
   const api = createApi({
     apps: test.apps,
+    state: state.managing,
     backups: { open: () => Promise.resolve(fewChunks()) },
     caller: { call: (request) => testApi.call(request) },
     observer,
@@ -58,6 +67,7 @@ export async function openTestApi(folder: string): Promise<TestApi> {
     call: () => Promise.reject(new Error("no function is called in this test")),
     async close() {
       await api.close();
+      await state.close();
       await test.apps.close();
       await observer.close();
     },

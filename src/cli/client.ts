@@ -59,6 +59,22 @@ interface RequestOptions {
   readonly repeatable?: boolean;
 }
 
+/** One store of an app, or one key in it. */
+export interface StoreTarget {
+  readonly kind: "kv" | "blobs";
+  readonly app: string;
+  readonly alias: string;
+  readonly store: string;
+  readonly key: string;
+}
+
+/** `value`: a KvValue or a BlobInfo. */
+export interface StateEntryJson {
+  readonly key: string;
+  readonly value: unknown;
+  readonly version: number;
+}
+
 export class ControlClient {
   readonly server: string;
   readonly #base: URL;
@@ -163,6 +179,52 @@ export class ControlClient {
 
   getInvocation(id: string): Promise<InvocationRecord> {
     return this.#json("GET", `/v1/invocations/${encodeURIComponent(id)}`);
+  }
+
+  async listStores(target: StoreTarget): Promise<readonly string[]> {
+    const { app, kind, alias } = target;
+    return (await this.#json<{ stores: string[] }>("GET", `/v1/apps/${app}/${kind}`, { query: { alias } })).stores;
+  }
+
+  async listEntries(target: StoreTarget, prefix: string | undefined, most: number): Promise<StateEntryJson[]> {
+    const entries: StateEntryJson[] = [];
+    for (let start: string | null | undefined; start !== null && entries.length < most;) {
+      const query = { alias: target.alias, prefix, start, limit: Math.min(1000, most - entries.length) };
+      const page: { entries: StateEntryJson[]; next: string | null } = await this.#json("GET", storePath(target), {
+        query,
+      });
+      entries.push(...page.entries);
+      start = page.next;
+    }
+    return entries;
+  }
+
+  getEntry(target: StoreTarget): Promise<StateEntryJson> {
+    return this.#json("GET", `${storePath(target)}/entry`, { query: keyQuery(target) });
+  }
+
+  async setValue(
+    target: StoreTarget,
+    value: { readonly value: unknown; readonly expiresInMs: number | undefined },
+  ): Promise<boolean> {
+    const path = `${storePath(target)}/entry`;
+    return (await this.#json<{ done: boolean }>("PUT", path, { query: keyQuery(target), json: value })).done;
+  }
+
+  async deleteEntry(target: StoreTarget): Promise<boolean> {
+    const path = `${storePath(target)}/entry`;
+    return (await this.#json<{ done: boolean }>("DELETE", path, { query: keyQuery(target) })).done;
+  }
+
+  async *getBlob(target: StoreTarget): AsyncGenerator<Uint8Array> {
+    const response = await this.#request("GET", `${storePath(target)}/content`, { query: keyQuery(target) });
+    yield* response as AsyncIterable<Uint8Array>;
+  }
+
+  async putBlob(target: StoreTarget, bytes: ByteStream, contentType: string | undefined): Promise<boolean> {
+    const path = `${storePath(target)}/content`;
+    const query = { ...keyQuery(target), contentType };
+    return (await this.#json<{ done: boolean }>("PUT", path, { query, bytes })).done;
   }
 
   /** The archive of a backup as it is made. It is whole only if its end is there (`checkArchive`). */
@@ -275,6 +337,14 @@ function limitConnecting(request: http.ClientRequest): void {
 function queryString(query: Query): string {
   const given = Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)]]));
   return given.length === 0 ? "" : `?${new URLSearchParams(given).toString()}`;
+}
+
+function storePath({ app, kind, store }: StoreTarget): string {
+  return `/v1/apps/${app}/${kind}/${encodeURIComponent(store)}`;
+}
+
+function keyQuery({ alias, key }: StoreTarget): { alias: string; key: string } {
+  return { alias, key };
 }
 
 function logQuery(filter: LogFilter): Query {

@@ -242,6 +242,45 @@ const table = {
       { line: "aloft env list shop", about: "names, never values" },
     ],
   },
+  kv: {
+    usage: "list|get|set|delete APP [STORE [KEY [VALUE|@FILE|-]]]",
+    words: { min: 2, max: 5 },
+    summary: "see and mend an app's keys and values",
+    about:
+      "Without a store, list shows the stores. A value is JSON where it is JSON, else text; the bytes of a file after @; -\n" +
+      "or nothing reads stdin.",
+    flags: [
+      { name: "prefix", placeholder: "TEXT", about: "only keys that begin with it" },
+      { name: "limit", placeholder: "N", about: "list at most so many (100)" },
+      { name: "expires", placeholder: "7d", about: "set: gone after this long" },
+      alias,
+      ...serverFlags,
+    ],
+    examples: [
+      { line: "aloft kv list shop", about: "its stores" },
+      { line: "aloft kv list shop stock --prefix tea/", about: "a part of one" },
+      { line: "aloft kv set shop stock tea/green 40", about: "a number" },
+      { line: "aloft kv get shop stock tea/green --json", about: "with its version" },
+    ],
+  },
+  blobs: {
+    usage: "list|get|put|delete APP [STORE [KEY [FILE]]]",
+    words: { min: 2, max: 5 },
+    summary: "see and mend an app's blobs",
+    about: "Without a store, list shows the stores. get writes to the file, or to the output where it is redirected.",
+    flags: [
+      { name: "prefix", placeholder: "TEXT", about: "only keys that begin with it" },
+      { name: "limit", placeholder: "N", about: "list at most so many (100)" },
+      { name: "type", placeholder: "TYPE", about: "put: its content type (application/octet-stream)" },
+      alias,
+      ...serverFlags,
+    ],
+    examples: [
+      { line: "aloft blobs put album photos a.png ./a.png --type image/png", about: "a file" },
+      { line: "aloft blobs get album photos a.png copy.png", about: "into a file" },
+      { line: "aloft blobs list album photos", about: "with size and type" },
+    ],
+  },
   version: {
     usage: "",
     words: { min: 0, max: 0 },

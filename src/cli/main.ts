@@ -34,6 +34,8 @@ const loaders: Readonly<Record<CommandName, () => Promise<{ readonly run: Run }>
   backup: () => import("./backup.ts"),
   restore: () => import("./restore.ts"),
   env: () => import("./env.ts"),
+  kv: () => import("./kv.ts"),
+  blobs: () => import("./blobs.ts"),
   version: () => import("./version.ts"),
   help: () => import("./help.ts"),
 };

@@ -14,6 +14,13 @@
  *   POST   /v1/apps/APP/rollback       RollbackJson    -> DeployedJson
  *   GET    /v1/apps/APP/variables?alias=               -> { variables: VariableJson[] }   (names, never values)
  *   PATCH  /v1/apps/APP/variables?alias=  { set: {NAME: VALUE}, unset: [NAME] } -> { variables: VariableJson[] }
+ *   GET    /v1/apps/APP/kv?alias=                      -> { stores: [NAME] }              (the same below /blobs)
+ *   GET    /v1/apps/APP/kv/STORE?prefix=&start=&end=&limit=&reverse=  -> { entries: [{ key, value, version }], next }
+ *   GET    /v1/apps/APP/kv/STORE/entry?key=            -> { key, value, version, expiresAtMs? }
+ *   PUT    /v1/apps/APP/kv/STORE/entry?key=  { value: { json } | { b64 }, expiresInMs, ifAbsent, ifVersion } -> { done }
+ *   DELETE /v1/apps/APP/kv/STORE/entry?key=&ifVersion= -> { done }
+ *   GET    /v1/apps/APP/blobs/STORE/content?key=       -> (its bytes)
+ *   PUT    /v1/apps/APP/blobs/STORE/content?key=&contentType=  (bytes) -> { done }
  *   POST   /v1/apps/APP/functions/FUNCTION/invoke?alias=  (payload) -> (answer's bytes; headers aloft-*)
  *   GET    /v1/apps/APP/logs?function=&invocation=&level=&since=&until=&limit=&follow=  -> LogLine a line (ndjson)
  *   GET    /v1/apps/APP/invocations?function=&outcome=&since=&until=&limit=&follow=     -> { invocations } | ndjson

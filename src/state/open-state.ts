@@ -5,6 +5,7 @@ import type { LiveDeployment } from "../contract/deployment.ts";
 import type { Environment, Resource, StateService } from "../contract/durable.ts";
 import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Keyspace } from "../contract/keyspace.ts";
+import type { ManagingState } from "../contract/managing-state.ts";
 import type { ReplyMessage } from "../wire/messages.ts";
 import { createBlob } from "./blob/blob.ts";
 import { createBlobCollector } from "./blob/blob-collector.ts";
@@ -14,6 +15,7 @@ import { createBlobSessions } from "./blob/blob-sessions.ts";
 import { createEnvironments, type EnvironmentRegistry } from "./environments.ts";
 import { createKv } from "./kv/kv.ts";
 import { createLines, type Lines } from "./lines.ts";
+import { createManagingState } from "./manage-state.ts";
 import { createQueue } from "./queue/queue.ts";
 import { answerStateCall, type StateCall } from "./state-calls.ts";
 import { createStateService } from "./state-service.ts";
@@ -28,6 +30,8 @@ export interface State {
   answer(live: LiveDeployment, call: StateCall): Promise<ReplyMessage>;
   /** The app is deleted: what it has stored is out of reach when this resolves, and is removed little by little. */
   retire(app: string): Promise<void>;
+  /** For the control API. */
+  readonly managing: ManagingState;
   /** What backups hold of it beside the keyspace. */
   contents(): ContentFolder;
   close(): Promise<void>;
@@ -81,6 +85,7 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
     service,
     environments,
     lines,
+    managing: createManagingState(service, environments, contents),
     async answer(live, call) {
       try {
         return { ok: true, value: await answerStateCall(service, lines, await environmentOf(live), call) };

@@ -1,8 +1,13 @@
 /** State as handlers use it: a real server, a real sandboxed process, the SDK. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
 import { before, after, test } from "node:test";
-import { startTestServer, type TestServer } from "../kit/server.ts";
+import { main } from "../../src/cli/main.ts";
+import { startTestServer, testToken, temporaryFolder, type TestServer } from "../kit/server.ts";
 
 let server: TestServer;
 const ends: (() => Promise<void>)[] = [];
@@ -249,4 +254,54 @@ test("a blob of hundreds of megabytes takes the memory of a few pieces, in the h
   const bound = 80 * 1024 * 1024;
   assert.ok(most < bound, `the server grew by ${most} bytes`);
   assert.ok(rss < 230 * 1024 * 1024, `the handler's process has ${rss} bytes`);
+});
+
+async function aloft(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const flags = ["--server", server.admin, "--token", testToken];
+  const streams = { stdin: Object.assign(new PassThrough(), { isTTY: false }), stdout, stderr };
+  const [out, err, code] = await Promise.all([
+    text(stdout),
+    text(stderr),
+    main([...words, ...flags], streams).finally(() => [stdout, stderr].forEach((one) => one.end())),
+  ]);
+  return { code, out, err };
+}
+
+test("aloft kv and aloft blobs show and mend what an app has stored", async (t) => {
+  const folder = await temporaryFolder(t, { "a.txt": "some bytes" });
+  assert.deepEqual(await aloft("kv", "set", "shop", "stock", "cli/a", "40"), {
+    code: 0,
+    out: "set cli/a of shop/stock\n",
+    err: "",
+  });
+  assert.equal(((await ask("GET", "/stock/cli%2Fa")) as { value: unknown }).value, 40);
+  await aloft("kv", "set", "shop", "stock", "cli/b", "not JSON");
+  const list = await aloft("kv", "list", "shop", "stock", "--prefix", "cli/", "--json");
+  const entries = JSON.parse(list.out) as { key: string; value: unknown }[];
+  assert.deepEqual(
+    entries.map(({ key, value }) => [key, value]),
+    [
+      ["cli/a", { json: 40 }],
+      ["cli/b", { json: "not JSON" }],
+    ],
+  );
+  assert.match((await aloft("kv", "list", "shop", "stock", "--prefix", "cli/")).out, /cli\/a +40 +\d+/);
+  assert.equal((await aloft("kv", "get", "shop", "stock", "cli/a")).out, "40\n");
+  assert.equal((await aloft("kv", "delete", "shop", "stock", "cli/a")).code, 0);
+  const gone = await aloft("kv", "get", "shop", "stock", "cli/a", "--json");
+  assert.deepEqual([gone.code, (JSON.parse(gone.out) as { code: string }).code], [1, "NOT_FOUND"]);
+  assert.match((await aloft("kv", "list", "shop")).out, /stock\n/);
+  assert.equal((await aloft("kv", "lisst", "shop")).code, 2);
+  assert.equal((await aloft("kv", "get", "shop", "stock")).code, 2);
+
+  const put = await aloft("blobs", "put", "shop", "files", "a", join(folder, "a.txt"), "--type", "text/plain");
+  assert.deepEqual([put.code, put.err], [0, ""]);
+  assert.match((await aloft("blobs", "list", "shop", "files")).out, /a +10 B +text\/plain/);
+  assert.equal((await aloft("blobs", "get", "shop", "files", "a")).out, "some bytes");
+  await aloft("blobs", "get", "shop", "files", "a", join(folder, "copy.txt"));
+  assert.equal(await readFile(join(folder, "copy.txt"), "utf8"), "some bytes");
+  assert.equal((await aloft("blobs", "delete", "shop", "files", "a")).code, 0);
+  assert.equal((await aloft("blobs", "get", "shop", "files", "a")).code, 1);
+  assert.equal((await aloft("blobs", "put", "shop", "files", "a", join(folder, "none"))).code, 2);
 });
