@@ -229,7 +229,10 @@ async function open(
   if (settings.defaultApp !== null) await opened.setDefaultApp(settings.defaultApp);
 
   const backups = createBackups({
-    copyKeyspace: (file) => keyspace.backup(file),
+    async copyKeyspace(file) {
+      await keyspace.commit({ checks: [], writes: [] }); // resolves after all that were handed over before
+      await keyspace.backup(file);
+    },
     contents: [opened.contents(), state.contents()],
     folder: join(folder.run, "backup"),
     version: packageVersion(),

@@ -8,7 +8,7 @@ export interface ContentFolder {
   readonly path: string;
   /**
    * Until the answer is called, no content is removed that anything in the keyspace names or has named since. What is there
-   * when the keyspace is copied is complete for the copy then.
+   * when the keyspace is copied is complete for the copy then, provided that commits handed over before have ended.
    */
   hold(): () => void;
   /** Paths below `path`; the last part of each is the sha256 of its bytes in hexadecimal. */

@@ -56,7 +56,10 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
   const sweeper = createSweeper(
     keyspace,
     () => new Promise((resolve) => setImmediate(resolve)),
-    (environment) => files.removeAll(environment),
+    async (environment) => {
+      await contents.whenFree(); // a backup may have copied the keyspace before the app was deleted
+      await files.removeAll(environment);
+    },
   );
   const lines = createLines();
   const resources: readonly Resource[] = [

@@ -36,6 +36,22 @@ async function aloft(args: readonly string[], server?: AloftProcess): Promise<Ra
   );
 }
 
+function appOf(number: number): string {
+  return `import { atomic, blob, kv } from "aloft";
+    const last = kv("last"), files = blob("files");
+    async function fetch(request) {
+      const [, first, number] = new URL(request.url).pathname.split("/");
+      if (first !== "state") return new Response("v${number} " + process.env.N);
+      if (number === undefined) return new Response(await last.get("n") + " " + (await (await files.get("one")).text()));
+      await atomic(async () => {
+        await last.set("n", Number(number));
+        await files.put("one", "blob-" + number);
+      });
+      return new Response("kept");
+    }
+    export default { fetch };`;
+}
+
 async function nextVersion(dataDir: string): Promise<number> {
   const file = join(dataDir, "keyspace.db");
   const keyspace = await openSqliteKeyspace({ file, clock: systemClock, reserveBytes: 0 });
@@ -51,19 +67,23 @@ test("rule 17: a backup taken under load holds everything acknowledged before, a
   const data = join(folder, "data");
   const server = await served(data);
   scope.after(() => server.kill("SIGKILL"));
-  const acknowledged = { deploy: 0, variable: 0 };
+  const acknowledged = { deploy: 0, variable: 0, state: 0 };
   const ballast = randomBytes(300_000);
   async function deploy(number: number): Promise<void> {
     const app = join(folder, "app");
     await mkdir(app, { recursive: true });
-    await writeFile(
-      join(app, "index.mjs"),
-      `export default { fetch: () => new Response("v${number} " + process.env.N) };`,
-    );
+    await writeFile(join(app, "index.mjs"), appOf(number));
     await writeFile(join(app, "aloft.json"), `{ "files": ["ballast"] }`);
     await writeFile(join(app, "ballast"), Buffer.concat([ballast, Buffer.from(String(number))]));
     await server.deploy(app);
     acknowledged.deploy = number;
+  }
+
+  /** A key, and a blob that is put anew all the time. */
+  async function setState(number: number): Promise<void> {
+    const answered = await server.fetch("app", `/state/${number}`);
+    assert.equal(await answered.text(), "kept");
+    acknowledged.state = number;
   }
   async function setVariable(number: number): Promise<void> {
     // Of an alias that nothing runs under, so that only the keyspace has work with it.
@@ -72,6 +92,7 @@ test("rule 17: a backup taken under load holds everything acknowledged before, a
   }
   await deploy(1);
   await setVariable(1);
+  await setState(1);
 
   // Deploys remove what the ones before the last ten have left, and variables change, all the time.
   const state = { isOver: false };
@@ -81,6 +102,9 @@ test("rule 17: a backup taken under load holds everything acknowledged before, a
     })(),
     (async () => {
       for (let number = 2; !state.isOver; number += 1) await setVariable(number);
+    })(),
+    (async () => {
+      for (let number = 2; !state.isOver; number += 1) await setState(number);
     })(),
   ]);
   await until("thirteen deploys", () => acknowledged.deploy >= 13);
@@ -117,6 +141,9 @@ test("rule 17: a backup taken under load holds everything acknowledged before, a
   const text = await (await second.fetch("app", "/")).text();
   const live = Number(/^v(\d+) /.exec(text)?.[1]);
   assert.ok(live >= before.deploy && live <= acknowledged.deploy, `${text}, acknowledged before: v${before.deploy}`);
+  const [kept = "", text1 = ""] = (await (await second.fetch("app", "/state")).text()).split(" ");
+  assert.ok(Number(kept) >= before.state && Number(kept) <= acknowledged.state, `${kept}, before: ${before.state}`);
+  assert.equal(text1, `blob-${kept}`);
   const names = (await second.client.listVariables("app", "other")).map(({ name }) => name);
   assert.ok(names.length >= Math.min(50, before.variable), `${names.length} names of ${before.variable}`);
   assert.ok((await second.client.listDeployments("app")).length >= 10);

@@ -36,12 +36,16 @@ export interface BlobContents {
   open(environment: Place, hash: string): Promise<FileHandle | null>;
   /** Removes what nothing names any more. true: some of it cannot be removed yet. */
   collect(environment: Place): Promise<boolean>;
+  /** Until the answer is called nothing is removed. Whoever copies the keyspace then must let commits under way end first. */
   hold(): () => void;
+  /** Resolves when nobody holds them. */
+  whenFree(): Promise<void>;
 }
 
 export function createBlobContents(keyspace: Keyspace, files: BlobFiles): BlobContents {
   const lock = new KeyLock();
   let holds = 0;
+  let onFree: (() => void)[] = [];
 
   async function begin(environment: Place): Promise<Upload> {
     const { path, handle } = await files.create();
@@ -113,7 +117,9 @@ export function createBlobContents(keyspace: Keyspace, files: BlobFiles): BlobCo
         continue;
       }
       await lock.run(lockOf(environment, hash), async () => {
-        if (await condemn(environment, hash)) await removeCondemned(environment, hash);
+        // Nothing may come between this look and handing over the commit.
+        if (holds > 0) isLeft = true;
+        else if (await condemn(environment, hash)) await removeCondemned(environment, hash);
       });
     }
     return isLeft;
@@ -151,8 +157,12 @@ export function createBlobContents(keyspace: Keyspace, files: BlobFiles): BlobCo
       return () => {
         if (isHeld) holds -= 1;
         isHeld = false;
+        if (holds > 0) return;
+        for (const resolve of onFree) resolve();
+        onFree = [];
       };
     },
+    whenFree: () => (holds === 0 ? Promise.resolve() : new Promise((resolve) => onFree.push(resolve))),
   };
 }
 

@@ -182,10 +182,14 @@ test("rule 17: while a backup holds contents none is removed", async (t) => {
   await put("a", "one");
   await commit("delete", { key: "a" });
   const release = contents.hold();
+  let isFree = false;
+  const free = contents.whenFree().then(() => (isFree = true));
   assert.equal(await contents.collect(shop), true);
+  assert.equal(isFree, false);
   assert.deepEqual(await onDisk(), [sha("one")]);
   release();
   release();
+  await free;
   assert.equal(await contents.collect(shop), false);
   assert.deepEqual(await onDisk(), []);
 });
