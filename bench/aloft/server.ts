@@ -21,7 +21,7 @@ export interface AloftOptions {
 }
 
 const startMs = 60_000;
-const settleMs = 20_000;
+const settleMs = 60_000;
 const pollMs = 50;
 const errorCharsKept = 4000;
 

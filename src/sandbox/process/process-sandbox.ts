@@ -6,6 +6,7 @@
  * and that process's start time, so that a number the system has given to somebody else is never touched.
  */
 import { type BegunMark, openBegunMark } from "../begun-mark.ts";
+import { startTimeOf } from "../start-time.ts";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -196,17 +197,6 @@ function residentBytesOf(pid: number): number | null {
     return (Number(fields[1]) - Number(fields[2])) * pageBytes;
   } catch {
     return null;
-  }
-}
-
-/** The start time of a process in ticks since the machine's boot; "" when there is none or the system has no /proc. */
-function startTimeOf(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The second field is the name in brackets and may hold anything; the 22nd field is the start time.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
-  } catch {
-    return "";
   }
 }
 

@@ -14,12 +14,14 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { dirname, join } from "node:path";
+import { startTimeOf } from "../../start-time.ts";
 import { type AddressRange, contains, parseAddress } from "../../../lib/ipv4.ts";
 import { interfacePrefix, type Slot, slotCount, slotOf } from "./address-plan.ts";
 import { namespaceFolder } from "./namespaces.ts";
@@ -28,6 +30,11 @@ import { programEnvironment } from "./programs.ts";
 interface Note {
   readonly subnet: AddressRange;
   readonly slot: number;
+  readonly pid: number;
+  /** Of the process, so that a number that somebody else has now is told apart. */
+  readonly startedAt: string;
+  /** Where process numbers and interfaces have their meaning. */
+  readonly namespaces: string;
 }
 
 const noteFile = "network.json";
@@ -48,28 +55,46 @@ export interface HostSide {
 export function claimHostSide(runFolder: string, subnet: AddressRange): HostSide {
   mkdirSync(runFolder, { recursive: true });
   return locked(() => {
+    releaseAbandoned(dirname(runFolder));
     const slot = claimSlot(subnet);
-    writeFileSync(join(runFolder, noteFile), JSON.stringify({ subnet, slot: slot.number } satisfies Note));
+    const owner = { pid: process.pid, startedAt: startTimeOf(process.pid), namespaces: ownNamespaces() };
+    writeFileSync(join(runFolder, noteFile), JSON.stringify({ subnet, slot: slot.number, ...owner } satisfies Note));
     return { slot, forwardsOnlyOurs: switchForwardingOn() };
   });
+}
+
+/** What killed servers left whose data folders nobody has opened since: else every one of them would keep a slot. */
+function releaseAbandoned(parent: string): void {
+  for (const name of readdirSync(parent)) {
+    const folder = join(parent, name);
+    const note = readNote(folder);
+    if (note === null || note.namespaces !== ownNamespaces()) continue;
+    if (startTimeOf(note.pid) !== note.startedAt) release(folder, note);
+  }
+}
+
+function ownNamespaces(): string {
+  return ["net", "pid"].map((kind) => readlinkSync(`/proc/self/ns/${kind}`)).join(" ");
 }
 
 /** Removes all of it, and what there is of namespaces and rules. Nothing is there: nothing happens. */
 export function releaseHostSide(runFolder: string): void {
   const note = readNote(runFolder);
-  if (note === null) return;
+  if (note !== null) locked(() => release(runFolder, note));
+  rmSync(runFolder, { recursive: true, force: true });
+}
+
+function release(runFolder: string, note: Note): void {
   const { prefix, outsideName, table, gateway } = slotOf(note.subnet, note.slot);
   const all = existsSync(namespaceFolder) ? readdirSync(namespaceFolder) : [];
   const names = all.filter((name) => name.startsWith(prefix) || name === outsideName);
   ip("-force", "-batch", "-")(names.flatMap((name) => [`link del ${name}`, `netns del ${name}`]).join("\n") + "\n");
   run("nft", ["delete", "table", "inet", table]);
-  locked(() => {
-    ip("addr", "del", `${gateway}/32`, "dev", "lo")();
-    if (serversOnHost() > 0 || !existsSync(markFile)) return;
-    writeFileSync(forwardingFile, "0");
-    rmSync(markFile, { force: true });
-  });
+  ip("addr", "del", `${gateway}/32`, "dev", "lo")();
   rmSync(runFolder, { recursive: true, force: true });
+  if (serversOnHost() > 0 || !existsSync(markFile)) return;
+  writeFileSync(forwardingFile, "0");
+  rmSync(markFile, { force: true });
 }
 
 function claimSlot(subnet: AddressRange): Slot {
