@@ -27,7 +27,7 @@ Parts: ${partNames.join(", ")}; all of them when none is named.
   --rounds N            rounds of each measurement (5)
   --seconds N           length of one load (3)
   --json FILE           write all samples as JSON
-  --contestants A,B     only these contestants in warm
+  --contestants A,B     only these contestants in warm, these runtimes in runtimes
   --cold-apps N         apps of cold (200)
   --sandbox KIND        process or oci, in cold and neighbours (process)
   --density-apps N      apps of density (10000)
