@@ -1,6 +1,7 @@
 /**
- * The real thing under load, killed at random moments: 20 times here, 200 times in `npm run soak`. No money may appear or vanish, and
- * every acknowledged transfer and note has happened once, together with what counts it.
+ * The real thing under load, killed at random moments: 20 times here, 200 times in `npm run soak`. No money may appear or vanish,
+ * every acknowledged transfer, note and order has happened once, together with what counts it, and every order is handled with its
+ * effects once.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -18,18 +19,36 @@ const opening = 1000;
 interface Report {
   readonly accounts: Readonly<Record<string, number>>;
   readonly notes: Readonly<Record<string, number>>;
-  readonly totals: Readonly<Partial<Record<"transfers" | "notes", number>>>;
+  readonly handled: Readonly<Record<string, number>>;
+  readonly totals: Readonly<Partial<Record<"transfers" | "notes" | "sent" | "handled", number>>>;
 }
 
-/** What callers know: an attempt that was not acknowledged may have happened or not. */
-class Known {
-  readonly attempted = new Set<string>();
+/** One that was not acknowledged may have happened or not. */
+class Attempts {
+  readonly ids = new Set<string>();
   readonly acknowledged = new Set<string>();
-  transfersAttempted = 0;
-  transfersAcknowledged = 0;
+
+  async attempt(id: string, work: Promise<boolean>): Promise<void> {
+    this.ids.add(id);
+    if (await work) this.acknowledged.add(id);
+  }
+
+  assertCount(what: string, count: number): void {
+    assert.ok(
+      count >= this.acknowledged.size && count <= this.ids.size,
+      `${count} ${what}, ${this.acknowledged.size} of ${this.ids.size} acknowledged`,
+    );
+  }
+}
+
+/** What all callers together know. */
+class Known {
+  readonly notes = new Attempts();
+  readonly orders = new Attempts();
+  readonly transfers = new Attempts();
 
   get acknowledgements(): number {
-    return this.acknowledged.size + this.transfersAcknowledged;
+    return this.notes.acknowledged.size + this.orders.acknowledged.size + this.transfers.acknowledged.size;
   }
 }
 
@@ -53,29 +72,42 @@ test(`a server that is killed ${rounds} times under load loses nothing acknowled
     server = await served(data, "--zygotes", "1");
     if (round % 5 === 0) assertNothingLost(await reportOf(server), known);
   }
-  assertNothingLost(await reportOf(server), known);
+  // What is still in the queue is handled now.
+  const last = await until("every order handled", async () => {
+    const report = await reportOf(server);
+    return (report.totals.handled ?? 0) >= (report.totals.sent ?? 0) && report;
+  });
+  assertNothingLost(last, known);
+  const unhandled = [...known.orders.acknowledged].filter((id) => last.handled[id] !== 1);
+  assert.deepEqual(unhandled, [], "acknowledged orders that were not handled once");
+  assert.equal(last.totals.handled, last.totals.sent);
+  assert.equal(last.totals.handled, Object.keys(last.handled).length);
+  assert.ok(known.acknowledgements > rounds, "hardly anything happened");
 });
 
-function assertNothingLost({ accounts, notes, totals }: Report, known: Known): void {
+function assertNothingLost({ accounts, notes, handled, totals }: Report, known: Known): void {
   const sum = Object.values(accounts).reduce((all, amount) => all + amount, 0);
   assert.equal(sum, Object.keys(accounts).length * opening);
-  const missing = [...known.acknowledged].filter((id) => notes[id] === undefined);
+  const missing = [...known.notes.acknowledged].filter((id) => notes[id] === undefined);
   assert.deepEqual(missing, [], "acknowledged notes that are not there");
-  const wrong = Object.entries(notes).filter(([id, times]) => times !== 1 || !known.attempted.has(id));
-  assert.deepEqual(wrong, [], "notes that were made more than once, or by nobody");
-  assert.equal(totals.notes, Object.keys(notes).length);
-  const { transfers = 0 } = totals;
-  assert.ok(
-    transfers >= known.transfersAcknowledged && transfers <= known.transfersAttempted,
-    `${transfers} transfers`,
-  );
+  assert.deepEqual(wrongIn(notes, known.notes), [], "notes that were made more than once, or by nobody");
+  assert.deepEqual(wrongIn(handled, known.orders), [], "orders that were handled more than once, or never sent");
+  assert.equal(totals.notes ?? 0, Object.keys(notes).length);
+  known.transfers.assertCount("transfers", totals.transfers ?? 0);
+  known.orders.assertCount("orders sent", totals.sent ?? 0);
+}
+
+function wrongIn(counts: Readonly<Record<string, number>>, attempts: Attempts): [string, number][] {
+  return Object.entries(counts).filter(([id, times]) => times !== 1 || !attempts.ids.has(id));
 }
 
 async function callUntilGone(server: AloftProcess, known: Known, name: string): Promise<void> {
   for (let number = 0; ; number += 1) {
+    const id = `${name}-${number}`;
     try {
-      if (number % 2 === 0) await makeNote(server, known, `${name}-${number}`);
-      else await moveMoney(server, known, number);
+      if (number % 3 === 0) await known.notes.attempt(id, isDone(server, `/notes/${id}`, {}));
+      else if (number % 3 === 1) await known.orders.attempt(id, isDone(server, `/orders/${id}`, {}));
+      else await known.transfers.attempt(id, isDone(server, "/transfer", transferOf(number)));
     } catch {
       // A connection that was cut, or an instance that ended under a call: unless the server is gone, the next call finds out.
     }
@@ -83,18 +115,10 @@ async function callUntilGone(server: AloftProcess, known: Known, name: string): 
   }
 }
 
-async function makeNote(server: AloftProcess, known: Known, id: string): Promise<void> {
-  known.attempted.add(id);
-  if (await isDone(server, `/notes/${id}`, {})) known.acknowledged.add(id);
-}
-
 /** Few accounts, so that transfers meet each other. */
-async function moveMoney(server: AloftProcess, known: Known, number: number): Promise<void> {
-  const [from, to] = [number % accountCount, (number * 7 + 1) % accountCount].map((each) => `account ${each}`);
-  known.transfersAttempted += 1;
-  if (await isDone(server, "/transfer", { from, to: from === to ? "the bank" : to, amount: 1 + (number % 50) })) {
-    known.transfersAcknowledged += 1;
-  }
+function transferOf(number: number): { from: string; to: string; amount: number } {
+  const [from, to] = [number % accountCount, (number * 7 + 1) % accountCount];
+  return { from: `account ${from}`, to: from === to ? "the bank" : `account ${to}`, amount: 1 + (number % 50) };
 }
 
 async function isDone(server: AloftProcess, path: string, body: unknown): Promise<boolean> {

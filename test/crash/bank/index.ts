@@ -1,5 +1,5 @@
-/** What the crash test drives: money that is moved, and notes that are made once. */
-import { atomic, http, kv } from "../../../sdk/index.ts";
+/** What the crash test drives: money that is moved, notes that are made once, and orders that are sent and handled. */
+import { atomic, http, kv, queue } from "../../../sdk/index.ts";
 
 interface Transfer {
   readonly from: string;
@@ -9,6 +9,7 @@ interface Transfer {
 
 const accounts = kv<number>("accounts");
 const notes = kv<number>("notes");
+const handled = kv<number>("handled");
 const totals = kv<number>("totals");
 
 const opening = 1000;
@@ -33,11 +34,33 @@ export const note = http("POST /notes/:id", async (_request, { params }) => {
   return Response.json({});
 });
 
+/** Sent and counted in one commit. */
+export const order = http("POST /orders/:id", async (_request, { params }) => {
+  await atomic(async () => {
+    await orders.send({ id: params.id });
+    await totals.increment("sent");
+  });
+  return Response.json({});
+});
+
+/** Taken from the queue, marked and counted in one commit; one that were handled again would be 2. */
+export const orders = queue<{ id: string }>("orders", { batch: 10, retry: { attempts: 100 } }, async (messages) => {
+  for (const { body } of messages) {
+    await handled.set(body.id, ((await handled.get(body.id)) ?? 0) + 1);
+    await totals.increment("handled");
+  }
+});
+
 export const report = http("GET /report", async () => {
   const all = async (of: typeof accounts): Promise<Record<string, number>> => {
     const values: Record<string, number> = {};
     for await (const { key, value } of of.list()) values[key] = value;
     return values;
   };
-  return Response.json({ accounts: await all(accounts), notes: await all(notes), totals: await all(totals) });
+  return Response.json({
+    accounts: await all(accounts),
+    notes: await all(notes),
+    handled: await all(handled),
+    totals: await all(totals),
+  });
 });
