@@ -35,6 +35,7 @@ function printStatus(status: StatusJson, terminal: Terminal): void {
   const rows = status.groups.map((group) => [
     `${group.app}${group.alias === productionAlias ? "" : `@${group.alias}`}`,
     group.group,
+    group.runtime,
     shortId(group.deploymentId),
     `${group.ready}/${group.instances}`,
     String(group.inFlight),
@@ -42,5 +43,8 @@ function printStatus(status: StatusJson, terminal: Terminal): void {
     formatBytes(group.memoryBytes),
     harmless(group.lastError).split("\n")[0] ?? "",
   ]);
-  terminal.printTable(["app", "group", "deployment", "ready", "in flight", "waiting", "memory", "last error"], rows);
+  terminal.printTable(
+    ["app", "group", "runtime", "deployment", "ready", "in flight", "waiting", "memory", "last error"],
+    rows,
+  );
 }

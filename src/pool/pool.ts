@@ -3,7 +3,6 @@
  * while there is something to look after.
  */
 import { availableParallelism } from "node:os";
-import { setTimeout as pause } from "node:timers/promises";
 import type { DescribedFunction, LiveDeployment, Runtime } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import type { Exchange } from "../contract/exchange.ts";
@@ -239,19 +238,18 @@ export class Pool implements GroupHost {
 
   /** Programs hear that they end, and have a while for it. */
   async #stopGraceful(): Promise<void> {
-    const ending: Promise<void>[] = [];
+    const untilMs = this.nowMs() + limits.stopGraceMs;
+    const ending: Instance[] = [];
     for (const group of this.#active) {
       for (const instance of group.instances) {
         if (!instance.isGraceful || instance.state !== "ready" || instance.inFlight > 0) continue;
         instance.drain(this.nowMs());
-        ending.push(instance.ended);
+        ending.push(instance);
       }
     }
-    if (ending.length === 0) return;
-    const stop = new AbortController();
-    const patience = pause(limits.stopGraceMs, null, { signal: stop.signal }).catch(() => null);
-    await Promise.race([Promise.all(ending), patience]);
-    stop.abort();
+    while (this.nowMs() < untilMs && ending.some(({ state }) => state !== "gone")) {
+      await new Promise((resolve) => setTimeout(resolve, sweepMs));
+    }
   }
 
   // --- for groups
