@@ -169,7 +169,7 @@ async function open(
             payload: call.payload,
             traceparent: traceOf(exchange),
           })
-        : await state.answer(live, call),
+        : await state.answer(live, call, exchange?.held ?? null),
     onWarning: warn,
   });
   closers.push(() => pool.close(drainMs));
@@ -185,6 +185,7 @@ async function open(
     observer,
     clock,
     newInvocationId,
+    readState: (live, read) => state.read(live, read),
     listsRoutes: options.mode === "dev",
   });
   const engine = createEngine({

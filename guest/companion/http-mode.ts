@@ -6,12 +6,14 @@ import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import type { Context } from "../../sdk/index.ts";
 import type { Assign, AssignProgram } from "../../src/wire/messages.ts";
 import { BadResponse, Crashed } from "../node/answer.ts";
 import type { LoadedFunction } from "../node/loaded-function.ts";
 import { exchangeOver } from "../node/node-http.ts";
 import type { LoadParts } from "../node/runtime.ts";
 import { requestWithValue, valueOfResponse } from "../node/value-request.ts";
+import { stateSocketPath } from "./state-api.ts";
 import { type Address, freePort, untilReady } from "./listening.ts";
 import { type RunningProgram, runProgram, sentenceOf } from "./program.ts";
 
@@ -77,17 +79,18 @@ export function programEnvironment(
   // The Node that runs Aloft comes before any other of the machine.
   const PATH = `${dirname(process.execPath)}:${path}`;
   const base = { PATH, LANG, HOME: tmpdir(), TMPDIR: tmpdir(), NODE_ENV: "production" };
-  return { ...base, ...variables, ALOFT_APP: app, ALOFT_DEPLOYMENT: deployment, ...own };
+  const platform = { ALOFT_APP: app, ALOFT_DEPLOYMENT: deployment, ALOFT_STATE_SOCKET: stateSocketPath };
+  return { ...base, ...variables, ...platform, ...own };
 }
 
 function proxyTo(
   address: Address,
   running: Pick<RunningProgram, "ended" | "end">,
-): (request: Request, context: unknown) => Promise<Response> {
+): (request: Request, context: Context) => Promise<Response> {
   const agent = new Agent({ keepAlive: true, timeout: idleConnectionMs, maxFreeSockets: 64 });
-  return async (request) => {
+  return async (request, { invocationId }) => {
     try {
-      return await exchangeOver(request, { ...address, agent }).response;
+      return await exchangeOver(request, { ...address, agent }, undefined, invocationId).response;
     } catch (error) {
       if (request.signal.aborted || error instanceof BadResponse) throw error;
       throw await causeOf(error as Error, running);

@@ -5,6 +5,7 @@ import type { LoadParts } from "../node/runtime.ts";
 import { startHttpProgram } from "./http-mode.ts";
 import { startImageProgram } from "./image-mode.ts";
 import { startLambdaImage } from "./lambda-image-mode.ts";
+import { serveStateApi } from "./state-api.ts";
 import { startLambdaProgram } from "./lambda-mode.ts";
 
 /** How one runtime starts its program: resolves with what answers its invocations once it is ready. */
@@ -30,6 +31,7 @@ export async function startProgram(assign: Assign, parts: LoadParts): Promise<re
   if (program === undefined) throw new Error("no program was assigned");
   const start = modes[program.runtime];
   if (start === undefined) throw new Error(`the runtime ${program.runtime} cannot be served yet`);
+  await serveStateApi(parts.ask);
   const loaded = await start(assign, program, parts);
   // The instance serves one function; only its own number ever comes.
   return assign.functions.map(({ name }) => ({ ...loaded, name }));

@@ -43,13 +43,14 @@ export function exchangeOver(
   request: Request,
   options: Pick<RequestOptions, "agent" | "createConnection" | "host" | "port" | "socketPath">,
   onClose: () => void = () => {},
+  invocationId = "",
 ): NodeExchange {
   const http = process.getBuiltinModule("node:http");
   const outgoing = http.request({
     ...options,
     method: request.method,
     path: targetOf(request.url),
-    headers: headersFor(request),
+    headers: headersFor(request, invocationId),
     setHost: false,
     maxHeaderSize: headBytesMax,
   });
@@ -89,15 +90,20 @@ export function targetOf(url: string): string {
   return target.startsWith("/") ? target : `/${target}`;
 }
 
-function headersFor(request: Request): string[] {
+function headersFor(request: Request, invocationId: string): string[] {
   const pairs: string[] = [];
   for (const [name, value] of request.headers) {
-    if (!hopByHop.has(name)) pairs.push(name, value);
+    // Nobody outside may name an invocation of this app.
+    if (!hopByHop.has(name) && name !== invocationHeader) pairs.push(name, value);
   }
+  if (invocationId !== "") pairs.push(invocationHeader, invocationId);
   if (!request.headers.has("host")) pairs.push("host", new URL(request.url).host);
   if (request.body !== null && !request.headers.has("content-length")) pairs.push("transfer-encoding", "chunked");
   return pairs;
 }
+
+/** Names the invocation to the local API of state. */
+const invocationHeader = "aloft-invocation";
 
 /** They speak of the connection, and this one is not the client's. */
 const hopByHop = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "expect"]);

@@ -18,6 +18,7 @@ import {
 } from "../../src/wire/frames.ts";
 import {
   type Assign,
+  type CallMessage,
   type Failure,
   Gatherer,
   type Hello,
@@ -26,6 +27,7 @@ import {
   writePong,
 } from "../../src/wire/messages.ts";
 import type { EventDocument, OutcomeDocument } from "../../src/wire/effects.ts";
+import { StateError } from "../../src/wire/overlay.ts";
 import { FrameReader } from "../../src/wire/reader.ts";
 import { StreamTable } from "../../src/wire/stream-table.ts";
 import { failedKey } from "../../sdk/declared-function.ts";
@@ -57,6 +59,11 @@ export interface LoadParts {
   readonly crashed: (error: Error) => void;
   /** A line of a program's output; it belongs to the invocation that runs, where there is only one. */
   readonly printed: (descriptor: 1 | 2, line: string) => void;
+  /**
+   * Asks the node in the name of an invocation, by its id as the code was given it; null: of none. Rejects with
+   * INVOCATION_ENDED when it does not run.
+   */
+  readonly ask: (call: CallMessage, invocationId: string | null) => Promise<unknown>;
   /** Called once, when no invocation runs and none will come; the process ends when it resolves. */
   onDrained: (() => Promise<void>) | null;
 }
@@ -94,6 +101,7 @@ export class Runtime {
       registrations: this.#host.registrations,
       crashed: (error) => this.#crashed(error),
       printed: (descriptor, line) => this.#logs.printed(this.#onlyStream(), descriptor, line),
+      ask: (call, invocationId) => this.#ask(call, invocationId),
       onDrained: null,
     };
     Object.defineProperty(globalThis, runtimeHostKey, { value: this.#host });
@@ -441,6 +449,16 @@ export class Runtime {
     this.#connection.writer.flush();
     if (onDrained === null) this.#connection.onceClear(() => exitNow(0));
     else void onDrained().finally(() => this.#connection.onceClear(() => exitNow(0)));
+  }
+
+  async #ask(call: CallMessage, invocationId: string | null): Promise<unknown> {
+    if (invocationId === null) return await this.#calls.ask(call, 0);
+    // Lambda's own form of an id has hyphens.
+    const id = invocationId.replaceAll("-", "");
+    for (const invocation of this.#invocations.values()) {
+      if (invocation.id === id && invocation.state !== "ended") return await this.#calls.ask(call, invocation.stream);
+    }
+    throw new StateError("INVOCATION_ENDED", "no invocation with this id runs here");
   }
 
   #onlyStream(): number {

@@ -6,6 +6,7 @@
  *     submitted -> [waiting] -> begun by an instance -> head -> body ... -> ended
  *                                                    \-> failed (before the head: an error answer; after: cut)
  */
+import type { Overlay } from "../wire/overlay.ts";
 import type { AloftError } from "./errors.ts";
 
 export interface Exchange {
@@ -20,6 +21,8 @@ export interface Exchange {
   readonly body: Buffer | null;
   /** `body` is all there is. */
   readonly isBodyComplete: boolean;
+  /** Of an event that a program handles: what it writes through the local API is held here until its outcome. */
+  readonly held?: Overlay | null;
 
   /** Monotonic milliseconds. Set by whoever changes what is waited for; the pool fails an exchange that is past it. */
   deadlineAtMs: number;

@@ -10,6 +10,7 @@ import type { Exchange } from "../contract/exchange.ts";
 import type { CallRequest, Caller, CallResult } from "../contract/invoking.ts";
 import type { InvocationRecord, Observer } from "../contract/observing.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { ReadReply, StateRead } from "../wire/effects.ts";
 import { createCall } from "./call-exchange.ts";
 import { createEvent } from "./event-exchange.ts";
 import { readTarget, type RequestTarget } from "./request-target.ts";
@@ -27,6 +28,8 @@ export interface DispatcherOptions {
   readonly observer: Pick<Observer, "record">;
   readonly clock: Clock;
   readonly newInvocationId: () => string;
+  /** In the environment of the deployment. */
+  readonly readState: (live: LiveDeployment, read: StateRead) => Promise<ReadReply>;
   /** 404 and 405 list what there is. */
   readonly listsRoutes: boolean;
 }
@@ -193,6 +196,7 @@ export class Dispatcher implements Dispatching, Caller, Delivering {
       startedAtMs: clock.nowMs(),
       clock,
       record: (record) => this.record(record),
+      readState: (read) => this.#options.readState(live, read),
     });
     if (!exchange.isSettled) this.submit(live, exchange, nowMs);
     return { invocationId, ended, cancel: () => exchange.abandon() };

@@ -33,6 +33,8 @@ function pending(program = false): PendingEvent {
     startedAtMs: 0,
     clock: systemClock,
     record: () => {},
+    readState: ({ name, args }) =>
+      Promise.resolve({ value: null, seen: [{ resource: "kv", name, key: String(args["key"]), version: 0 }] }),
   });
 }
 
@@ -109,4 +111,31 @@ test("a program gets the payload alone; its answer is the value, and its error i
     error: { type: "KeyError", message: "'id'", stack: "s" },
     seen: [],
   });
+});
+
+test("rule 13: what a program writes by the local API is held, and is the outcome of its delivery with what it read", async () => {
+  const event = pending(true);
+  handOver(event);
+  const held = event.exchange.held!;
+  const effect = { resource: "kv", name: "stock", method: "set", args: { key: "a", value: { json: 1 } } } as const;
+  await held.read({ resource: "kv", name: "stock", method: "get", args: { key: "b" } });
+  await held.write(effect);
+  event.exchange.head(200, "", Buffer.from("done"), true);
+  const end = await event.ended;
+  assert.deepEqual(end.kind === "answered" && end.outcome, {
+    ok: true,
+    value: "done",
+    seen: [{ resource: "kv", name: "stock", key: "b", version: 0 }],
+    effects: [effect],
+  });
+});
+
+test("rule 14: a program that fails has failed only if what it read still holds", async () => {
+  const event = pending(true);
+  handOver(event);
+  await event.exchange.held!.read({ resource: "kv", name: "stock", method: "get", args: { key: "b" } });
+  event.exchange.failed(new AloftError("FUNCTION_THREW", "Error: no"));
+  event.exchange.closed();
+  const end = await event.ended;
+  assert.equal(end.kind === "answered" && end.outcome.seen.length, 1);
 });

@@ -9,8 +9,9 @@ import { limits } from "../contract/limits.ts";
 import type { InvocationRecord } from "../contract/observing.ts";
 import type { Clock } from "../lib/clock.ts";
 import { traceparent } from "../lib/ids.ts";
-import type { OutcomeDocument } from "../wire/effects.ts";
+import type { OutcomeDocument, ReadReply, StateRead } from "../wire/effects.ts";
 import { InvokeKind } from "../wire/frames.ts";
+import { Overlay } from "../wire/overlay.ts";
 import { GatheredExchange } from "./gathered-exchange.ts";
 import { recordOf } from "./invocation-record.ts";
 import { parseOutcome } from "./outcome-document.ts";
@@ -26,6 +27,8 @@ export interface EventExchangeOptions {
   readonly startedAtMs: number;
   readonly clock: Clock;
   readonly record: (record: InvocationRecord) => void;
+  /** Reads state for a program's local API, whose writes are held here. */
+  readonly readState: (read: StateRead) => Promise<ReadReply>;
 }
 
 export interface PendingEvent {
@@ -36,13 +39,16 @@ export interface PendingEvent {
 export function createEvent(options: EventExchangeOptions): PendingEvent {
   const { delivery, spec, invocationId } = options;
   const { promise, resolve } = Promise.withResolvers<DeliveryEnd>();
-  // Programs know nothing of effects: they get the payload alone, and what they answer is the outcome's value.
+  // Programs know nothing of effects: they get the payload alone, and what they answer is the outcome's value. What they
+  // write through the local API is held on this side.
   const isHeld = spec.program === undefined;
+  const held = isHeld ? null : new Overlay(options.readState);
   let failure: AloftError | null = null;
   const exchange = new GatheredExchange({
     invocationId,
     kind: isHeld ? InvokeKind.event : InvokeKind.call,
     functionNumber: delivery.functionNumber,
+    held,
     text: textFor(options),
     payload: Buffer.from(JSON.stringify(isHeld ? delivery.document : (delivery.document.payload ?? null))),
     answerBytesMax: limits.outcomeBytes,
@@ -51,7 +57,7 @@ export function createEvent(options: EventExchangeOptions): PendingEvent {
     clock: options.clock,
     onAnswered({ body }) {
       try {
-        const outcome = isHeld ? parseOutcome(body) : plainOutcome(body);
+        const outcome = held === null ? parseOutcome(body) : plainOutcome(body, held);
         record(outcome.ok ? null : thrownError(outcome));
         resolve({ kind: "answered", invocationId, outcome });
       } catch (error) {
@@ -68,7 +74,11 @@ export function createEvent(options: EventExchangeOptions): PendingEvent {
       if (failure === null) return;
       // A program's own error is an outcome like that of any handler.
       if (failure.code === "FUNCTION_THREW")
-        resolve({ kind: "answered", invocationId, outcome: { ok: false, error: thrownIn(failure), seen: [] } });
+        resolve({
+          kind: "answered",
+          invocationId,
+          outcome: { ok: false, error: thrownIn(failure), seen: held?.seen() ?? [] },
+        });
       else resolve({ kind: wasCalled(exchange) ? "failed" : "refused", invocationId, error: failure });
     },
   });
@@ -94,7 +104,7 @@ function textFor({ delivery, invocationId }: EventExchangeOptions): string {
   return [invocationId, trace, String(delivery.attempt), "POST", "http://localhost", "/", "127.0.0.1", ""].join("\n");
 }
 
-function plainOutcome(body: Buffer): OutcomeDocument {
+function plainOutcome(body: Buffer, held: Overlay): OutcomeDocument {
   const text = body.toString();
   let value: unknown = text;
   try {
@@ -102,7 +112,7 @@ function plainOutcome(body: Buffer): OutcomeDocument {
   } catch {
     // A program may answer with plain text.
   }
-  return { ok: true, value, seen: [], effects: [] };
+  return { ok: true, value, seen: held.seen(), effects: held.effects() };
 }
 
 function thrownError({ error }: Extract<OutcomeDocument, { ok: false }>): AloftError {

@@ -6,6 +6,7 @@ import { AloftError } from "../contract/errors.ts";
 import type { Exchange, ExchangeLink } from "../contract/exchange.ts";
 import { limits } from "../contract/limits.ts";
 import type { Clock } from "../lib/clock.ts";
+import type { Overlay } from "../wire/overlay.ts";
 
 export interface GatheredAnswer {
   /** HTTP status of the answer: 200 for calls that are not http. */
@@ -17,6 +18,8 @@ export interface GatheredAnswer {
 }
 
 export interface GatheredExchangeOptions {
+  /** Of an event that a program handles. */
+  readonly held?: Overlay | null;
   readonly invocationId: string;
   /** `InvokeKind` of the wire. */
   readonly kind: number;
@@ -42,6 +45,7 @@ export class GatheredExchange implements Exchange {
   readonly text: string;
   readonly body: Buffer | null;
   readonly isBodyComplete: boolean;
+  readonly held: Overlay | null;
   readonly arrivedAtMs: number;
   deadlineAtMs: number;
   deadlineFor: "head" | "idle" | "total" = "head";
@@ -74,6 +78,7 @@ export class GatheredExchange implements Exchange {
     this.kind = options.kind;
     this.functionNumber = options.functionNumber;
     this.text = options.text;
+    this.held = options.held ?? null;
     this.arrivedAtMs = options.arrivedAtMs;
     this.deadlineAtMs = options.arrivedAtMs + options.timeoutMs;
     const fits = payload.length <= limits.requestInlineBytes;

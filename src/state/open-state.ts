@@ -6,7 +6,9 @@ import type { Environment, Resource, StateService } from "../contract/durable.ts
 import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Keyspace } from "../contract/keyspace.ts";
 import type { ManagingState } from "../contract/managing-state.ts";
+import type { ReadReply, StateRead } from "../wire/effects.ts";
 import type { ReplyMessage } from "../wire/messages.ts";
+import { type Overlay, StateError } from "../wire/overlay.ts";
 import { createBlob } from "./blob/blob.ts";
 import { createBlobCollector } from "./blob/blob-collector.ts";
 import { createBlobContents } from "./blob/blob-contents.ts";
@@ -17,7 +19,7 @@ import { createKv } from "./kv/kv.ts";
 import { createLines, type Lines } from "./lines.ts";
 import { createManagingState } from "./manage-state.ts";
 import { createQueue } from "./queue/queue.ts";
-import { answerStateCall, type StateCall } from "./state-calls.ts";
+import { answerHeld, answerStateCall, type StateCall } from "./state-calls.ts";
 import { createStateService } from "./state-service.ts";
 import { createSweeper } from "./sweeper.ts";
 
@@ -26,8 +28,9 @@ export interface State {
   readonly environments: EnvironmentRegistry;
   /** For reruns of whoever met a conflict. */
   readonly lines: Lines;
-  /** What an instance of the deployment asks for. */
-  answer(live: LiveDeployment, call: StateCall): Promise<ReplyMessage>;
+  /** What an instance of the deployment asks for. `held`: where the writes of its invocation are held. */
+  answer(live: LiveDeployment, call: StateCall, held: Overlay | null): Promise<ReplyMessage>;
+  read(live: LiveDeployment, read: StateRead): Promise<ReadReply>;
   /** The app is deleted: what it has stored is out of reach when this resolves, and is removed little by little. */
   retire(app: string): Promise<void>;
   /** For the control API. */
@@ -89,10 +92,14 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
     environments,
     lines,
     managing: createManagingState(service, environments, contents),
-    async answer(live, call) {
+    read: async (live, read) => await service.read(await environmentOf(live), read),
+    async answer(live, call, held) {
       try {
+        if (held !== null) return { ok: true, value: await answerHeld(held, call) };
         return { ok: true, value: await answerStateCall(service, lines, await environmentOf(live), call) };
       } catch (error) {
+        if (error instanceof StateError)
+          return { ok: false, code: error.code, type: "StateError", message: error.message, stack: "" };
         if (!(error instanceof AloftError)) onError(error);
         const { code, message } = asAloftError(error);
         return { ok: false, code, type: "StateError", message, stack: "" };

@@ -1,6 +1,9 @@
 /** What an instance asks of state. Whose state it is follows from the instance, never from what it says. */
 import type { Environment, StateService } from "../contract/durable.ts";
+import { AloftError } from "../contract/errors.ts";
+import type { ReadReply } from "../wire/effects.ts";
 import type { CallMessage, CommitReply } from "../wire/messages.ts";
+import type { Overlay } from "../wire/overlay.ts";
 import type { Lines } from "./lines.ts";
 
 export type StateCall = Exclude<CallMessage, { readonly op: "invoke" }>;
@@ -27,6 +30,21 @@ export async function answerStateCall(
         if (ticket !== undefined) lines.leave(environment, ticket);
       }
     }
+  }
+}
+
+/** The same in the name of an event: what is written is held until its outcome, and seen by what is read. */
+export async function answerHeld(held: Overlay, call: StateCall): Promise<unknown> {
+  switch (call.op) {
+    case "read":
+      return { value: await held.read(call), seen: [] } satisfies ReadReply;
+    case "commit": {
+      const results: unknown[] = [];
+      for (const effect of call.effects) results.push(await held.write(effect));
+      return { kind: "committed", version: 0, results } satisfies CommitReply;
+    }
+    case "enter":
+      throw new AloftError("REQUEST_INVALID", "an event's writes meet no conflict before its outcome");
   }
 }
 

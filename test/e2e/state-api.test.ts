@@ -1,0 +1,137 @@
+/** The local HTTP API of state, from programs that know nothing of Aloft but a socket and a header. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { startTestServer } from "../kit/server.ts";
+import { until } from "../kit/until.ts";
+
+const server = await startTestServer({ after });
+
+/** A program with Node's HTTP client alone: `ask(method, path, invocation, body, type)`. */
+const program = `
+  import { createServer, request } from "node:http";
+  const socketPath = process.env.ALOFT_STATE_SOCKET;
+  function ask(method, path, invocation, body, type = "application/json") {
+    return new Promise((resolve, reject) => {
+      const headers = { "content-type": type, ...(invocation ? { "aloft-invocation": invocation } : {}) };
+      const outgoing = request({ socketPath, method, path, headers }, async (response) => {
+        const chunks = [];
+        for await (const chunk of response) chunks.push(chunk);
+        resolve({ status: response.statusCode, version: response.headers["aloft-version"], text: Buffer.concat(chunks).toString() });
+      });
+      outgoing.on("error", reject);
+      outgoing.end(body);
+    });
+  }
+  let former = "";
+  createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks).toString();
+    const invocation = request.headers["aloft-invocation"];
+    const { pathname, search } = new URL(request.url, "http://localhost");
+    try {
+      if (pathname.startsWith("/state/")) {
+        const own = pathname.slice(6) + search;
+        const answer = await ask(request.method, own, request.headers["x-none"] ? undefined : invocation, body, request.headers["content-type"]);
+        former = invocation;
+        response.end(JSON.stringify(answer));
+      } else if (pathname === "/former") {
+        response.end(JSON.stringify(await ask("PUT", "/kv/s/late", former, "1")));
+      } else if (request.method === "POST" && pathname === "/") {
+        // A message of the queue.
+        const [{ body: { n, fail } }] = JSON.parse(body).messages;
+        await ask("POST", "/kv/s/sum?by=" + n, invocation);
+        await ask("PUT", "/kv/s/last", invocation, String(n));
+        const seen = await ask("GET", "/kv/s/last", invocation);
+        const stored = await ask("GET", "/kv/s/last");
+        if (fail) { await ask("PUT", "/kv/s/failed-run", undefined, "true"); response.statusCode = 500; }
+        response.end(JSON.stringify({ seen: seen.text, stored: stored.text }));
+      } else {
+        response.end(JSON.stringify({ invocation }));
+      }
+    } catch (error) {
+      response.statusCode = 500;
+      response.end(String(error.stack));
+    }
+  }).listen(process.env.PORT);
+`;
+
+await server.deployFiles("plain", {
+  "server.mjs": program,
+  "aloft.json": JSON.stringify({
+    functions: {
+      work: { command: ["node", "server.mjs"], triggers: [{ http: "/*" }, { queue: "jobs" }] },
+    },
+  }),
+});
+
+interface Told {
+  readonly status: number;
+  readonly text: string;
+  readonly version?: string;
+}
+
+async function ask(method: string, path: string, body?: string, headers: Record<string, string> = {}): Promise<Told> {
+  const response = await server.fetch("plain", path, { method, headers, ...(body === undefined ? {} : { body }) });
+  const text = await response.text();
+  assert.equal(response.status, 200, text);
+  return JSON.parse(text) as Told;
+}
+
+test("values are put, got with their version, listed and deleted", async () => {
+  const json = { "content-type": "application/json" };
+  assert.equal((await ask("PUT", "/state/kv/s/a%2Fb", '{"left":3}', json)).status, 204);
+  const got = await ask("GET", "/state/kv/s/a%2Fb");
+  assert.deepEqual([got.status, got.text, Number(got.version) > 0], [200, '{"left":3}', true]);
+  assert.equal((await ask("PUT", "/state/kv/s/a%2Fb?ifAbsent=true", "1", json)).status, 412);
+  assert.equal((await ask("PUT", "/state/kv/s/bytes", "raw", { "content-type": "text/plain" })).status, 204);
+  assert.equal((await ask("GET", "/state/kv/s/bytes", undefined, { "x-none": "1" })).text, "raw");
+  assert.equal((await ask("POST", "/state/kv/s/count?by=5")).status, 204);
+  assert.equal((await ask("GET", "/state/kv/s/count")).text, "5");
+  const { entries } = JSON.parse((await ask("GET", "/state/kv/s?prefix=a/&limit=10")).text) as { entries: unknown[] };
+  assert.equal(entries.length, 1);
+  assert.equal((await ask("DELETE", "/state/kv/s/a%2Fb")).status, 204);
+  assert.equal((await ask("GET", "/state/kv/s/a%2Fb")).status, 404);
+});
+
+test("blobs are streamed in and out", async () => {
+  const bytes = "0123456789".repeat(150_000);
+  assert.equal((await ask("PUT", "/state/blobs/files/large", bytes, { "content-type": "text/plain" })).status, 204);
+  const got = await ask("GET", "/state/blobs/files/large");
+  assert.equal(got.text, bytes);
+});
+
+test("what is not right is refused with a code, and the program goes on", async () => {
+  const cases: readonly [string, string, string | undefined, number, string][] = [
+    ["GET", "/state/kv", undefined, 404, "NOT_FOUND"],
+    ["PUT", "/state/kv/s/a", "{", 400, "REQUEST_INVALID"],
+    ["PUT", "/state/kv/s/a?expiresInMs=-1", "1", 400, "REQUEST_INVALID"],
+    ["POST", "/state/kv/s/a?by=half", undefined, 400, "REQUEST_INVALID"],
+    ["PUT", `/state/kv/s/${"k".repeat(1500)}`, "1", 400, "KEY_INVALID"],
+    ["POST", "/state/write", '{"resource":"file"}', 400, "REQUEST_INVALID"],
+    ["PATCH", "/state/kv/s/a", "1", 405, "METHOD_NOT_ALLOWED"],
+  ];
+  for (const [method, path, body, status, code] of cases) {
+    const told = await ask(method, path, body, { "content-type": "application/json" });
+    assert.deepEqual([told.status, (JSON.parse(told.text) as { code: string }).code], [status, code], path);
+  }
+});
+
+test("rule 13: the token of an invocation that has ended is refused, and none can be brought from outside", async () => {
+  await ask("GET", "/state/kv/s/a");
+  const late = await ask("GET", "/former");
+  assert.deepEqual([late.status, (JSON.parse(late.text) as { code: string }).code], [409, "INVOCATION_ENDED"]);
+  const forged = await server.fetch("plain", "/other", { headers: { "aloft-invocation": "forged" } });
+  const { invocation } = (await forged.json()) as { invocation: string };
+  assert.match(invocation, /^[0-9a-f]{32}$/);
+});
+
+test("rule 13: with an event's token a write is held until the program has answered well", async () => {
+  const send = (body: object): Promise<Told> =>
+    ask("POST", "/state/write", JSON.stringify({ resource: "queue", name: "jobs", method: "send", args: { body } }));
+  assert.equal((await send({ n: 3, fail: true })).status, 200);
+  await until("it has failed once", async () => (await ask("GET", "/state/kv/s/failed-run")).status === 200);
+  assert.equal((await ask("GET", "/state/kv/s/sum")).status, 404);
+  for (const n of [4, 5]) await send({ n });
+  await until("both are handled", async () => (await ask("GET", "/state/kv/s/sum")).text === "9");
+});
