@@ -40,6 +40,7 @@ import { openSandbox } from "./sandbox/open-sandbox.ts";
 import { keyspaceMetrics } from "./store/sqlite/keyspace-metrics.ts";
 import { beginIncarnation } from "./store/sqlite/incarnation.ts";
 import { openState } from "./state/open-state.ts";
+import { type ConsumedQueue, createQueueOperations } from "./state/queue/queue-operations.ts";
 import { createAlarms } from "./shards/alarms.ts";
 import { Shards } from "./shards/shards.ts";
 import { createEngine } from "./triggers/engine.ts";
@@ -284,11 +285,23 @@ async function open(
   closers.push(() => door.close(drainMs));
   const tokens = await openTokens(meta, settings.adminToken ?? undefined);
   let adminBase = "";
+  const queues = createQueueOperations({
+    keyspace,
+    environments: state.environments,
+    state: state.service,
+    consumed(app, alias) {
+      opened.listFunctions(app, alias); // throws where there is none
+      return queuesOf(opened.findLive(app, alias));
+    },
+    onError: onBug,
+  });
+  closers.push(() => queues.close());
   const api = createApi({
     apps: opened,
     state: state.managing,
     backups,
     caller: dispatcher,
+    queues,
     observer,
     tokens,
     metrics: () => metrics.text(observer.stats()) + keyspaceMetrics(keyspace.stats()),
@@ -380,6 +393,15 @@ function logLineOf(live: LiveDeployment, log: InstanceLog): LogLine {
     stream: log.stream,
     message: log.message,
   };
+}
+
+/** The queues that functions of it consume. */
+function queuesOf(live: LiveDeployment | null): ConsumedQueue[] {
+  return (live?.manifest.functions ?? []).flatMap(({ name: functionName, triggers }) =>
+    triggers.flatMap((trigger) =>
+      trigger.kind === "queue" ? [{ name: trigger.name, functionName, options: trigger.options }] : [],
+    ),
+  );
 }
 
 /** The trace that an invocation belongs to: the second line of its text. */

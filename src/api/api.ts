@@ -9,6 +9,7 @@ import type { BackingUp } from "../contract/backup.ts";
 import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Caller } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
+import type { QueueManaging } from "../contract/managing-queues.ts";
 import type { Managing } from "../contract/managing.ts";
 import type { ManagingState } from "../contract/managing-state.ts";
 import type { Observer } from "../contract/observing.ts";
@@ -23,6 +24,7 @@ import { functionResources } from "./functions.ts";
 import { invocationResources } from "./invocations.ts";
 import { logResources } from "./logs.ts";
 import { Query } from "./query.ts";
+import { queueResources } from "./queues.ts";
 import { matchResource, type Resource } from "./route-table.ts";
 import { stateResources } from "./state.ts";
 import { statusResources } from "./status.ts";
@@ -34,6 +36,7 @@ export interface ApiDeps {
   readonly state: ManagingState;
   readonly backups: BackingUp;
   readonly caller: Caller;
+  readonly queues: QueueManaging;
   readonly observer: Observer;
   readonly tokens: Tokens;
   readonly status: () => StatusJson;
@@ -62,6 +65,7 @@ export const resources: readonly Resource[] = [
   ...stateResources,
   ...logResources,
   ...invocationResources,
+  ...queueResources,
 ];
 
 const uploadMs = 15 * 60_000; // the largest file over a slow line

@@ -14,6 +14,7 @@ import type { CallRequest, CallResult } from "../contract/invoking.ts";
 import type { Observer } from "../contract/observing.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { openObserver } from "../observe/observer.ts";
+import { createQueueOperations } from "../state/queue/queue-operations.ts";
 import { openState } from "../state/open-state.ts";
 import { openMemoryKeyspace } from "../store/memory/memory-keyspace.ts";
 import { createApi, type Api } from "./api.ts";
@@ -38,10 +39,18 @@ export async function openTestApi(folder: string): Promise<TestApi> {
   await mkdir(observe, { recursive: true });
   const observer = await openObserver({ folder: observe, clock });
   const errors: unknown[] = [];
+  const keyspace = openMemoryKeyspace({ clock });
   const state = await openState({
-    keyspace: openMemoryKeyspace({ clock }),
+    keyspace,
     blobs: join(folder, "blobs"),
     uploads: join(folder, "uploads"),
+    onError: (error) => errors.push(error),
+  });
+  const queues = createQueueOperations({
+    keyspace,
+    environments: state.environments,
+    state: state.service,
+    consumed: (app, alias) => (test.apps.listFunctions(app, alias), []),
     onError: (error) => errors.push(error),
   });
   const token = "a token for the tests";
@@ -50,6 +59,7 @@ export async function openTestApi(folder: string): Promise<TestApi> {
     state: state.managing,
     backups: { open: () => Promise.resolve(fewChunks()) },
     caller: { call: (request) => testApi.call(request) },
+    queues,
     observer,
     tokens: await openTokens(meta, token.replaceAll(" ", "-")),
     status: () => ({ version: "1.2.3" }) as StatusJson,

@@ -20,6 +20,7 @@ import type {
 } from "../contract/api.ts";
 import { AloftError, errorTable } from "../contract/errors.ts";
 import type { ErrorCode } from "../contract/errors.ts";
+import type { MessageJson, QueueJson } from "../contract/managing-queues.ts";
 import type { InvocationRecord, LogFilter, LogLine, RecordFilter } from "../contract/observing.ts";
 
 /** A host that drops packets never refuses; waiting longer helps nobody. */
@@ -227,6 +228,25 @@ export class ControlClient {
     return (await this.#json<{ done: boolean }>("PUT", path, { query, bytes })).done;
   }
 
+  async listQueues(app: string, alias: string): Promise<readonly QueueJson[]> {
+    const path = `/v1/apps/${app}/queues`;
+    return (await this.#json<{ queues: QueueJson[] }>("GET", path, { query: { alias } })).queues;
+  }
+
+  getQueue(place: QueueRef): Promise<QueueJson> {
+    return this.#json("GET", queuePath(place), { query: { alias: place.alias } });
+  }
+
+  async peekQueue(place: QueueRef, limit: number): Promise<readonly MessageJson[]> {
+    const query = { alias: place.alias, limit };
+    return (await this.#json<{ messages: MessageJson[] }>("GET", `${queuePath(place)}/messages`, { query })).messages;
+  }
+
+  /** `messages` sends; `pause`, `resume`, `purge`, `redrive`. */
+  postQueue<T>(place: QueueRef, action: string, json: object = {}): Promise<T> {
+    return this.#json("POST", `${queuePath(place)}/${action}`, { query: { alias: place.alias }, json });
+  }
+
   /** The archive of a backup as it is made. It is whole only if its end is there (`checkArchive`). */
   async *backup(): AsyncGenerator<Uint8Array> {
     try {
@@ -306,6 +326,17 @@ export class ControlClient {
       else pipeline(body.chunks(), request).catch((error: Error) => request.destroyed || request.destroy(error));
     });
   }
+}
+
+/** A queue of an app and alias. */
+interface QueueRef {
+  readonly app: string;
+  readonly alias: string;
+  readonly queue: string;
+}
+
+function queuePath({ app, queue }: QueueRef): string {
+  return `/v1/apps/${app}/queues/${encodeURIComponent(queue)}`;
 }
 
 function parseServer(server: string): URL {

@@ -199,6 +199,34 @@ const table = {
       { line: "aloft invocations shop --follow --json", about: "one JSON value an invocation" },
     ],
   },
+  queues: {
+    usage: "list|show|peek|pause|resume|purge|redrive|send APP [QUEUE]",
+    words: { min: 2, max: 3 },
+    summary: "see and mend an app's queues",
+    about:
+      "list: all queues; show: one; peek: its next messages, without taking them; pause and resume: begin nothing, go on;\n" +
+      "purge: delete all its messages; redrive: send its dead letters to it again, all or those that the flags name;\n" +
+      "send: put a message into it.",
+    flags: [
+      { name: "data", short: "d", placeholder: "JSON|@FILE|-", about: "send: the message, as JSON" },
+      { name: "delay", placeholder: "10m", about: "send: not before so long from now" },
+      { name: "group", placeholder: "NAME", about: "send: in order with others of this group" },
+      { name: "priority", placeholder: "N", about: "send: 0 to 9, the higher the sooner" },
+      { name: "dedupe-id", placeholder: "ID", about: "send: not again within 24 hours under this id" },
+      { name: "error", placeholder: "TEXT", about: "redrive: only those whose error has this in it" },
+      { name: "id", placeholder: "ID", about: "redrive: only this message" },
+      { name: "dry-run", about: "redrive: only say how many" },
+      { name: "limit", placeholder: "N", about: "peek: so many messages (10)" },
+      { name: "yes", short: "y", about: "purge: do not ask" },
+      alias,
+      ...serverFlags,
+    ],
+    examples: [
+      { line: "aloft queues list shop", about: "how much waits, and since when" },
+      { line: `aloft queues send shop orders --data '{"sku":"a1"}' --delay 10m`, about: "a message for later" },
+      { line: "aloft queues redrive shop orders --error Timeout --dry-run", about: "how many failed with a timeout" },
+    ],
+  },
   backup: {
     usage: "FILE|-",
     words: { min: 1, max: 1 },

@@ -31,6 +31,7 @@ const loaders: Readonly<Record<CommandName, () => Promise<{ readonly run: Run }>
   invoke: () => import("./invoke.ts"),
   logs: () => import("./logs.ts"),
   invocations: () => import("./invocations.ts"),
+  queues: () => import("./queues.ts"),
   backup: () => import("./backup.ts"),
   restore: () => import("./restore.ts"),
   env: () => import("./env.ts"),

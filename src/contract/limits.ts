@@ -147,7 +147,6 @@ export const limits = {
   queueHeldMessages: 100_000, // in memory, in flight and waiting behind others of their group: by their keys, some 300 bytes each
   queueHeldBytes: 32 * MiB, // of their bodies; nothing further is read above it
   queueReruns: 100, // of one delivery that meets conflicts, before it fails with HOT_KEY
-  deadLetterMs: 14 * day, // how long a dead letter is kept
   peekMessages: 100,
   // --- keyspace
   keyBytes: 1024,

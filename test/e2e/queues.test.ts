@@ -1,7 +1,8 @@
 /** Queues as apps use them: a real server on its store, real sandboxed handlers, the SDK and a Lambda handler. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { startTestServer, type TestServer } from "../kit/server.ts";
+import { runCommandLine } from "../../src/cli/canned-api.suite.ts";
+import { startTestServer, testToken, type TestServer } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
 
 let server: TestServer;
@@ -150,4 +151,43 @@ test("a deploy with an option of a queue that there is not is refused, and says 
       return true;
     });
   }
+});
+
+test("aloft queues shows and mends a queue, for people and for programs", async () => {
+  await server.deployFiles("depot", {
+    "index.ts": `
+      import { queue } from "aloft";
+      export const boxes = queue<number>("boxes", { retry: { attempts: 1 } }, ([{ body }]) => {
+        if (body < 0) throw new Error("less than nothing");
+      });`,
+  });
+  const connection = ["--server", server.admin, "--token", testToken];
+  const aloft = async (...line: string[]): Promise<string> => {
+    const { code, out, err } = await runCommandLine(["queues", ...line, ...connection]);
+    assert.equal(code, 0, err);
+    return out;
+  };
+  assert.match(await aloft("pause", "depot", "boxes"), /^paused boxes: 0 messages wait/);
+  const sent = JSON.parse(await aloft("send", "depot", "boxes", "--data", "-1", "--dedupe-id", "x", "--json"));
+  assert.equal(typeof sent.id, "string");
+  assert.match(await aloft("send", "depot", "boxes", "--data", "-1", "--dedupe-id", "x"), /sent before with this id/);
+  assert.match(await aloft("list", "depot"), /boxes \(paused\) +boxes +1 +0 +\d{4}-/);
+  assert.match(await aloft("peek", "depot", "boxes"), new RegExp(`^${sent.id} .* -1\n$`));
+  await aloft("resume", "depot", "boxes");
+  const show = async () => JSON.parse(await aloft("show", "depot", "boxes", "--json")) as { deadLetters: number };
+  await until("the dead letter", async () => (await show()).deadLetters === 1);
+  assert.match(await aloft("peek", "depot", "boxes-dead"), /dead after 1: Error: less than nothing -1/);
+  assert.match(
+    await aloft("redrive", "depot", "boxes", "--error", "nothing", "--dry-run"),
+    /would send 1 dead letters/,
+  );
+  assert.match(await aloft("purge", "depot", "boxes-dead", "--yes"), /deleted 1 messages/);
+  const unknown = await runCommandLine(["queues", "show", "depot", "crates", ...connection]);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.err, /QUEUE_NOT_FOUND: the app "depot" has no queue "crates"/);
+  const mistaken = await runCommandLine(["queues", "shwo", "depot", "boxes", ...connection]);
+  assert.equal(mistaken.code, 2);
+  assert.match(mistaken.err, /did you mean aloft queues show/);
+  const wrong = await runCommandLine(["queues", "send", "depot", "boxes", "--data", "{", ...connection]);
+  assert.equal(wrong.code, 2);
 });

@@ -7,6 +7,7 @@
  *   (N, h, 9 - priority, ...)  messages with a priority, the highest first
  *   (N, d, due time, ...)      messages that are not to be handled yet: delayed, or to be tried again
  *   (N, depth)                 how many messages there are, added to blindly
+ *   (N, later)                 how many of them stand in d
  *   (N, mark)                  a position: before it there is nothing left in m
  *
  * A message's key is where it stands; it moves when it is delayed, and its id moves along in its value.
@@ -34,6 +35,7 @@ export interface QueueKeys {
   readonly generation: number;
   readonly lanes: Readonly<Record<Lane, { readonly prefix: Key; readonly start: Key; readonly end: Key }>>;
   readonly depth: Key;
+  readonly later: Key;
   readonly mark: Key;
   /** Everything of the generation. */
   readonly all: { readonly start: Key; readonly end: Key };
@@ -55,9 +57,20 @@ export function queueKeys({ base }: QueuePlace, generation: number): QueueKeys {
     generation,
     lanes: { m: lane("m"), h: lane("h"), d: lane("d") },
     depth: encodeTuple([...base, generation, "depth"]),
+    later: encodeTuple([...base, generation, "later"]),
     mark: encodeTuple([...base, generation, "mark"]),
     all: tupleRange([...base, generation]),
   };
+}
+
+/** Everything of a queue. */
+export function queueRange({ base }: QueuePlace): { readonly start: Key; readonly end: Key } {
+  return tupleRange(base);
+}
+
+/** Everything of all queues of an environment. */
+export function queueClassRange({ id, generation }: Environment): { readonly start: Key; readonly end: Key } {
+  return tupleRange([KeyClass.queue, id, generation]);
 }
 
 export function dedupeKey({ base }: QueuePlace, id: string): Key {

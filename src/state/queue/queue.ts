@@ -6,7 +6,7 @@
  *   sendBatch  {messages: [the same]}                              a list of these
  *
  * A message that was sent with a deduplication id within the last day is not sent again: the first one's id stands. Its content
- * must be the same, else DEDUPE_MISMATCH. Dead letters are sent by the platform: `sendDead` with what it knows of them.
+ * must be the same, else DEDUPE_MISMATCH. The platform moves messages under the id that they have, by `put` (`putEffect`).
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { CommitPlan, Environment, Resource } from "../../contract/durable.ts";
@@ -33,13 +33,16 @@ export interface Sent {
   readonly duplicate: boolean;
 }
 
-/** Dead letters that the platform has made itself: nothing that came from a guest can be one. */
-const ownDeadLetters = new WeakSet<DeadLetter>();
+/** A message that the platform puts somewhere itself, under the id that it has. */
+export type PutMessage = Pick<StoredMessage, "id" | "body" | "group" | "priority" | "dead">;
 
-/** The effect that puts a message into a dead-letter queue. */
-export function deadLetterEffect(queue: string, body: unknown, dead: DeadLetter): Effect {
-  ownDeadLetters.add(dead);
-  return { resource: "queue", name: queue, method: "sendDead", args: { body, dead } };
+/** What the platform has made itself: nothing that came from a guest can be one. */
+const ownMessages = new WeakSet<PutMessage>();
+
+/** The effect that puts a message into a queue: a dead letter into its queue, or back out of it. */
+export function putEffect(queue: string, message: PutMessage): Effect {
+  ownMessages.add(message);
+  return { resource: "queue", name: queue, method: "put", args: { message } };
 }
 
 /** Queues whose place and state are remembered, some 500 bytes each. */
@@ -128,8 +131,9 @@ export function createQueue(keyspace: Keyspace, newId: () => string = randomId):
     }
     const sent: Sent[] = [];
     let added = 0n;
+    let delayed = 0n;
     for (const message of messages) {
-      const id = newId();
+      const id = message.id ?? newId();
       const first = message.dedupeId === null ? null : noteDedupe(queue, message, id, into, notes);
       if (first !== null) {
         sent.push({ id: first, duplicate: true });
@@ -146,12 +150,13 @@ export function createQueue(keyspace: Keyspace, newId: () => string = randomId):
         ...(dead === null ? {} : { dead }),
       };
       const prefix = lanePrefix(place, keys, delayMs === 0 ? { priority } : { dueMs: into.nowMs + delayMs });
-      const expiry = dead === null ? {} : { expiresAtMs: into.nowMs + limits.deadLetterMs };
-      into.write({ kind: "append", prefix, value: encodeMessage(stored), ...expiry });
+      into.write({ kind: "append", prefix, value: encodeMessage(stored) });
       added += 1n;
+      if (delayMs > 0) delayed += 1n;
       sent.push({ id, duplicate: false });
     }
     if (added > 0n) into.write({ kind: "add", key: keys.depth, amount: added });
+    if (delayed > 0n) into.write({ kind: "add", key: keys.later, amount: delayed });
     return sent;
   }
 
@@ -194,6 +199,8 @@ function isFresh(queue: Known, { tries }: CommitPlan, { checked }: Notes): boole
 }
 
 interface Message {
+  /** null: a new one. */
+  readonly id: string | null;
   readonly body: unknown;
   readonly delayMs: number;
   readonly dedupeId: string | null;
@@ -217,10 +224,11 @@ function messagesOf(method: string, args: Args): readonly Message[] {
         return parseMessage(one as Args);
       });
     }
-    case "sendDead": {
-      const { dead } = args as { dead?: DeadLetter };
-      if (dead === undefined || !ownDeadLetters.has(dead)) throw unknownMethod("queue", method);
-      return [{ ...parseMessage(args), dead }];
+    case "put": {
+      const { message } = args as { message?: PutMessage };
+      if (message === undefined || !ownMessages.has(message)) throw unknownMethod("queue", method);
+      const { id, body, group = null, priority = 0, dead = null } = message;
+      return [{ id, body, group, priority, dead, delayMs: 0, dedupeId: null }];
     }
     default:
       throw unknownMethod("queue", method);
@@ -244,7 +252,8 @@ function parseMessage(args: Args): Message {
       { hint: "put large content into a blob and send its name" },
     );
   }
-  return { body, delayMs, priority, group, dedupeId: boundedText(args, "dedupeId", limits.dedupeIdChars), dead: null };
+  const dedupeId = boundedText(args, "dedupeId", limits.dedupeIdChars);
+  return { id: null, body, delayMs, priority, group, dedupeId, dead: null };
 }
 
 function boundedText(args: Args, name: string, charsMax: number): string | null {

@@ -28,13 +28,13 @@ import { stopping } from "../../shards/shards.ts";
 import type { Lines } from "../../state/lines.ts";
 import { lanePrefix, type QueueKeys, queueKeys, type QueuePlace } from "../../state/queue/queue-keys.ts";
 import { type QueueStateRow, queueStateOf } from "../../state/queue/queue-state.ts";
+import { sweepQueue } from "../../state/queue/sweep-queue.ts";
 import { encodeMessage, type StoredMessage } from "../../state/queue/stored-message.ts";
 import type { Effect, OutcomeError } from "../../wire/effects.ts";
 import type { Target } from "../consumer.ts";
 import { type Held, MessageWindow, type WindowTuning } from "./message-window.ts";
 import type { QueueWork } from "./queue-work.ts";
 import { decideRetry } from "./retry.ts";
-import { sweepQueue } from "./sweep-queue.ts";
 import { allFailed, errorOf, type Failure, type Verdict, verdictOf } from "./verdict.ts";
 
 /** What all consumers of a node have in common. */
@@ -209,7 +209,9 @@ export class QueueConsumer {
   #sweep(generation: number): void {
     const before = this.#sweeping ?? Promise.resolve();
     this.#sweeping = before
-      .then(() => sweepQueue(this.#parts.keyspace, this.#shard, this.place, generation))
+      .then(() =>
+        sweepQueue(this.#parts.keyspace, this.place, generation, [this.#shard.epochCheck], () => this.#isClosed),
+      )
       .catch((error: unknown) => this.#report(error));
   }
 
@@ -473,6 +475,14 @@ export class QueueConsumer {
     const effects: Effect[] = [...verdict.effects];
     const rewritten: { held: Held; message: StoredMessage }[] = [];
     let gone = 0n;
+    let later = 0n;
+    const leave = (held: Held): void => {
+      writes.push({ kind: "delete", key: held.key });
+      // What was purged is counted no more.
+      if (held.generation !== this.#keys.generation) return;
+      gone += 1n;
+      if (held.lane === "d") later -= 1n;
+    };
     const check = (held: Held): void => {
       heldOfCheck.push(held);
       checks.push({ kind: "version", key: held.key, version: held.version });
@@ -480,27 +490,32 @@ export class QueueConsumer {
     for (const held of verdict.acked) {
       const along = work.alongAcked(held.message as StoredMessage, verdict.value ?? null, nowMs);
       check(held);
-      writes.push({ kind: "delete", key: held.key }, ...along.writes);
+      leave(held);
+      writes.push(...along.writes);
       effects.push(...along.effects);
-      if (held.generation === this.#keys.generation) gone += 1n;
     }
     for (const { held, error } of verdict.failed) {
       const message = held.message as StoredMessage;
-      const retry = decideRetry(message.attempts + 1, error, work.retryOf(message), random());
       check(held);
+      if (held.generation !== this.#keys.generation) {
+        leave(held); // purged meanwhile
+        continue;
+      }
+      const retry = decideRetry(message.attempts + 1, error, work.retryOf(message), random());
       if (retry.kind === "dead") {
         const along = work.alongDead(message, error, nowMs);
-        writes.push({ kind: "delete", key: held.key }, ...along.writes);
+        leave(held);
+        writes.push(...along.writes);
         effects.push(...along.effects);
-        if (held.generation === this.#keys.generation) gone += 1n;
         continue;
       }
       const dueMs = nowMs + retry.delayMs;
       const again: StoredMessage = { ...message, attempts: message.attempts + 1 };
       if (held.group === null) {
         writes.push({ kind: "delete", key: held.key });
-        const keys = held.generation === this.#keys.generation ? this.#keys : queueKeys(this.place, held.generation);
-        writes.push({ kind: "append", prefix: lanePrefix(this.place, keys, { dueMs }), value: encodeMessage(again) });
+        if (held.lane !== "d") later += 1n;
+        const prefix = lanePrefix(this.place, this.#keys, { dueMs });
+        writes.push({ kind: "append", prefix, value: encodeMessage(again) });
       } else {
         const paused = { ...again, notBeforeMs: dueMs };
         writes.push({ kind: "set", key: held.key, value: encodeMessage(paused) });
@@ -509,6 +524,7 @@ export class QueueConsumer {
     }
     if (verdict.acked.length + verdict.failed.length === 0) for (const held of verdict.back) check(held);
     if (gone > 0n) writes.push({ kind: "add", key: this.#keys.depth, amount: -gone });
+    if (later !== 0n) writes.push({ kind: "add", key: this.#keys.later, amount: later });
     this.#acksSinceMark += Number(gone);
     if (this.#acksSinceMark >= markEvery) {
       this.#acksSinceMark = 0;

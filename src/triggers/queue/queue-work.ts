@@ -2,7 +2,7 @@
 import type { FunctionSpec } from "../../contract/deployment.ts";
 import type { Write } from "../../contract/keyspace.ts";
 import type { QueueOptions, RetryPolicy } from "../../contract/queue-options.ts";
-import { deadLetterEffect } from "../../state/queue/queue.ts";
+import { putEffect } from "../../state/queue/queue.ts";
 import type { StoredMessage } from "../../state/queue/stored-message.ts";
 import type { Effect, EventDocument, OutcomeError } from "../../wire/effects.ts";
 import type { Consumer, FindTarget, Target } from "../consumer.ts";
@@ -57,7 +57,7 @@ export function workOfQueue(consumer: Consumer, options: QueueOptions, find: Fin
         ...(group === undefined ? {} : { group }),
         ...(priority === undefined ? {} : { priority }),
       };
-      return { writes: [], effects: [deadLetterEffect(options.deadLetter, body, dead)] };
+      return { writes: [], effects: [putEffect(options.deadLetter, { id, body, dead })] };
     },
   };
 }

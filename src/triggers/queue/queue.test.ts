@@ -538,7 +538,7 @@ test("what is sent must be something, of a size, and in no contradiction", async
     const effect: Effect = { resource: "queue", name: "orders", method: "send", args };
     await assert.rejects(world.commit([effect]), { code }, JSON.stringify(args).slice(0, 80));
   }
-  const dead: Effect = { resource: "queue", name: "o", method: "sendDead", args: { body: 1, dead: { queue: "q" } } };
+  const dead: Effect = { resource: "queue", name: "o", method: "put", args: { message: { id: "x", body: 1 } } };
   await assert.rejects(world.commit([dead]), { code: "REQUEST_INVALID" });
   assert.equal(await world.depth("orders"), 0);
 });
