@@ -99,6 +99,7 @@ const table = {
     flags: [image, alias, ...serverFlags],
     examples: [
       { line: "aloft deploy", about: "the app in this folder" },
+      { line: "aloft deploy --image shop.tar.gz", about: "the image that `docker save` wrote there" },
       { line: "aloft deploy shop --alias preview-x", about: "under another alias, at preview-x--shop.BASE" },
     ],
   },

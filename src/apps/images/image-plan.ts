@@ -45,6 +45,7 @@ export async function planImage(
   }
   const root = await images.prepare(layers);
   const user = findImageUser(config.user, images.rootPath(root));
+  const owners = chooseOwners(user, images.ownersOf(layers));
   return {
     root,
     argv,
@@ -52,8 +53,9 @@ export async function planImage(
     workingDir: config.workingDir,
     uid: user.uid,
     gid: user.gid,
-    groups: user.groups,
-    owners: chooseOwners(user, images.ownersOf(layers)),
+    // A group that has no number on the host cannot be given.
+    groups: user.groups.filter((group) => owners.includes(group)),
+    owners,
     ...images.sizeOf(layers),
     port: config.port ?? portOfEnv(config.env) ?? standardPort,
   };

@@ -115,7 +115,8 @@ for (const mode of ["overlay", "copy"] as const) {
     test("root owns what is root's and may change it, without a capability", async (t) => {
       const script =
         "id -u; stat -c %u /srv /home /opt; echo new > index.html; cat index.html; cat /opt/hidden 2>&1; " +
-        "dd if=/proc/self/status 2>/dev/null | busybox grep -E 'Cap(Eff|Bnd)|NoNew'";
+        "dd if=/proc/self/status 2>/dev/null | busybox grep -E 'Cap(Eff|Bnd)|NoNew|Seccomp:'; " +
+        "busybox mount -t tmpfs none /srv 2>&1; (echo 1 > /proc/sys/kernel/panic) 2>&1; [ $(busybox ls -d /proc/[0-9]* | busybox wc -l) -lt 8 ] && echo alone";
       const lines = (await said(t, script)).trim().split("\n");
       assert.deepEqual(lines, [
         "0",
@@ -127,6 +128,10 @@ for (const mode of ["overlay", "copy"] as const) {
         "CapEff:\t0000000000000000",
         "CapBnd:\t0000000000000000",
         "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+        "mount: permission denied (are you root?)",
+        "/bin/sh: can't create /proc/sys/kernel/panic: Read-only file system",
+        "alone",
       ]);
     });
 
