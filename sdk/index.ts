@@ -17,6 +17,8 @@ export {
   type StoredBlob,
 } from "./blob.ts";
 export type { Context, HttpContext } from "./context.ts";
+export { type CronOptions, cron, every, type Tick, type TickHandler } from "./cron.ts";
+export type { EventFunction } from "./event.ts";
 export { type Fn, type FnHandler, fn, invoke } from "./fn.ts";
 export { type HttpFunction, type HttpHandler, http } from "./http.ts";
 export type { AsJson } from "./json.ts";
@@ -47,3 +49,14 @@ export {
   type SendOptions,
   type SentMessage,
 } from "./queue.ts";
+export {
+  type AppendOptions,
+  type AppendResult,
+  type BatchHandler,
+  type ConsumeOptions,
+  type Stream,
+  type StreamOptions,
+  type StreamRecord,
+  stream,
+} from "./stream.ts";
+export type { Window, WindowHandler, WindowOptions, WindowSteps } from "./stream-window.ts";

@@ -46,6 +46,7 @@ import { Shards } from "./shards/shards.ts";
 import { createEngine } from "./triggers/engine.ts";
 import { createQueueTrigger } from "./triggers/queue/queue-keeper.ts";
 import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
+import { openTriggers } from "./triggers/open-triggers.ts";
 
 export interface ServerOptions {
   readonly mode: "serve" | "dev";
@@ -260,6 +261,18 @@ async function open(
       engine.find,
     ),
   );
+  const triggers = openTriggers({
+    engine,
+    keyspace,
+    environments: state.environments,
+    state: state.service,
+    delivering: dispatcher,
+    clock,
+    schedule: systemSchedule,
+    lines: state.lines,
+    onStream: (environment, stream) => state.retention.touch(environment, stream),
+    onError: onBug,
+  });
   const shards = new Shards({
     keyspace,
     clock,
@@ -302,6 +315,7 @@ async function open(
     backups,
     caller: dispatcher,
     queues,
+    triggers: triggers.admin,
     observer,
     tokens,
     metrics: () => metrics.text(observer.stats()) + keyspaceMetrics(keyspace.stats()),

@@ -12,7 +12,20 @@ export function loadFetchApp(value: unknown, env: WorkersEnvironment): LoadedFun
   if (fetch === null) return null;
   const call = async (input: unknown, context: Context): Promise<unknown> =>
     await valueOfResponse(await fetch(requestWithValue(input, context), context));
-  return { name: "default", style: "fetch", triggers: [], limits: {}, fetch, call };
+  const loaded: LoadedFunction = { name: "default", style: "fetch", triggers: [], limits: {}, fetch, call };
+  if (typeof value !== "object" || value === null || !isWorkersModule(value)) return loaded;
+  if (typeof value.scheduled !== "function") return loaded;
+  return {
+    ...loaded,
+    // What the handler returns counts for nothing, as on Workers.
+    event: async (trigger, payload, context) => {
+      if (trigger !== "cron") return await call(payload, context);
+      const { cron, scheduledTime } = payload as { cron: string; scheduledTime: number };
+      const event = { type: "scheduled", cron, scheduledTime, noRetry() {} };
+      await value.scheduled?.(event, env, new WorkersContext(context));
+      return null;
+    },
+  };
 }
 
 function fetchOf(value: unknown, env: WorkersEnvironment): LoadedFunction["fetch"] | null {

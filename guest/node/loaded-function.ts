@@ -2,6 +2,7 @@
 import type { DeclaredTrigger } from "../../sdk/declared-function.ts";
 import type { Context } from "../../sdk/index.ts";
 import type { DeclaredLimits } from "../../sdk/options.ts";
+import type { EventDocument } from "../../src/wire/effects.ts";
 
 export type HandlerStyle =
   | "http"
@@ -32,6 +33,8 @@ export interface LoadedFunction {
   fetch(request: Request, context: Context): unknown;
   /** Answers a call with a value, or an event with its payload, which came as JSON; the result is to be made JSON. */
   call(input: unknown, context: Context): unknown;
+  /** In the place of `call` for events, where these are told from calls. */
+  event?(trigger: EventDocument["trigger"], payload: unknown, context: Context): unknown;
   /** In the place of `call` where the bytes are the function's own business: in and out as they are. */
   callRaw?(input: Buffer, context: Context): Promise<Buffer>;
 }

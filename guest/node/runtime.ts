@@ -314,7 +314,8 @@ export class Runtime {
     this.#state.hold(invocation);
     let outcome: OutcomeDocument;
     try {
-      const value = await target.call(event.payload, context);
+      const { trigger, payload } = event;
+      const value = await (target.event?.(trigger, payload, context) ?? target.call(payload, context));
       const failed = failedMessages(value);
       if (failed !== null) for (const { error } of failed) this.#logs.error(invocation.stream, describeError(error));
       const named = failed?.map(({ id, error }) => ({ id, error: outcomeErrorOf(error, failureOf(error, "threw")) }));

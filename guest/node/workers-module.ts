@@ -1,16 +1,26 @@
 /**
  * Modules as Workers, Bun and Deno run them: `export default { fetch(request, env, ctx) }`.
  *
- * Of a module's other handlers `scheduled(controller, env, ctx)` and `queue(batch, env, ctx)` belong here too: what loads
- * them beside `fetch` gives them the same `env` and the same context. Nothing calls them yet.
+ * A cron trigger calls `scheduled(controller, env, ctx)` with the same `env` and the same context. `queue(batch, env, ctx)` belongs
+ * here too; nothing calls it yet.
  */
 import type { Context } from "../../sdk/index.ts";
 
 /** The second argument: the app's variables, and whatever is bound to it. One object for all calls of an instance. */
 export type WorkersEnvironment = Readonly<Record<string, unknown>>;
 
+interface ScheduledEvent {
+  readonly type: string;
+  readonly cron: string;
+  /** Epoch milliseconds. */
+  readonly scheduledTime: number;
+  noRetry(): void;
+}
+
 export interface WorkersModule {
   fetch(request: Request, env: WorkersEnvironment, context: WorkersContext): unknown;
+  /** https://developers.cloudflare.com/workers/runtime-apis/handlers/scheduled/ */
+  scheduled?(event: ScheduledEvent, env: WorkersEnvironment, context: WorkersContext): unknown;
 }
 
 export function isWorkersModule(value: object): value is WorkersModule {

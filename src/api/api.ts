@@ -13,11 +13,13 @@ import type { QueueManaging } from "../contract/managing-queues.ts";
 import type { Managing } from "../contract/managing.ts";
 import type { ManagingState } from "../contract/managing-state.ts";
 import type { Observer } from "../contract/observing.ts";
+import type { Triggering } from "../contract/triggering.ts";
 import { systemClock, type Clock } from "../lib/clock.ts";
 import { assertAccess } from "./access.ts";
 import { writeAnswer, writeProblem } from "./answer.ts";
 import { appResources } from "./apps.ts";
 import { backupResources } from "./backup.ts";
+import { cronResources } from "./crons.ts";
 import { deployResources } from "./deploys.ts";
 import { deploymentResources } from "./deployments.ts";
 import { functionResources } from "./functions.ts";
@@ -28,6 +30,7 @@ import { queueResources } from "./queues.ts";
 import { matchResource, type Resource } from "./route-table.ts";
 import { stateResources } from "./state.ts";
 import { statusResources } from "./status.ts";
+import { streamResources } from "./streams.ts";
 import type { Tokens } from "./tokens.ts";
 import { variableResources } from "./variables.ts";
 
@@ -37,6 +40,7 @@ export interface ApiDeps {
   readonly backups: BackingUp;
   readonly caller: Caller;
   readonly queues: QueueManaging;
+  readonly triggers: Triggering;
   readonly observer: Observer;
   readonly tokens: Tokens;
   readonly status: () => StatusJson;
@@ -66,6 +70,8 @@ export const resources: readonly Resource[] = [
   ...logResources,
   ...invocationResources,
   ...queueResources,
+  ...cronResources,
+  ...streamResources,
 ];
 
 const uploadMs = 15 * 60_000; // the largest file over a slow line

@@ -12,6 +12,7 @@ import { openMemoryMetaStore } from "../apps/meta/memory-meta-store.ts";
 import type { StatusJson } from "../contract/api.ts";
 import type { CallRequest, CallResult } from "../contract/invoking.ts";
 import type { Observer } from "../contract/observing.ts";
+import type { Triggering } from "../contract/triggering.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { openObserver } from "../observe/observer.ts";
 import { createQueueOperations } from "../state/queue/queue-operations.ts";
@@ -60,6 +61,7 @@ export async function openTestApi(folder: string): Promise<TestApi> {
     backups: { open: () => Promise.resolve(fewChunks()) },
     caller: { call: (request) => testApi.call(request) },
     queues,
+    triggers: noTriggers,
     observer,
     tokens: await openTokens(meta, token.replaceAll(" ", "-")),
     status: () => ({ version: "1.2.3" }) as StatusJson,
@@ -84,6 +86,11 @@ export async function openTestApi(folder: string): Promise<TestApi> {
   };
   return testApi;
 }
+
+/** What the resources of triggers do is tested with real ones, end to end. */
+const noTriggers = new Proxy({} as Triggering, {
+  get: () => () => Promise.reject(new Error("no trigger is asked for in this test")),
+});
 
 async function* fewChunks(): AsyncGenerator<Uint8Array> {
   for (const text of ["an ", "archive"]) yield Buffer.from(text);

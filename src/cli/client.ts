@@ -247,6 +247,15 @@ export class ControlClient {
     return this.#json("POST", `${queuePath(place)}/${action}`, { query: { alias: place.alias }, json });
   }
 
+  /** For the resources of which one command alone knows the answer. */
+  ask<T>(
+    method: "GET" | "POST",
+    path: string,
+    options: { readonly query?: Query; readonly json?: unknown },
+  ): Promise<T> {
+    return this.#json(method, path, options);
+  }
+
   /** The archive of a backup as it is made. It is whole only if its end is there (`checkArchive`). */
   async *backup(): AsyncGenerator<Uint8Array> {
     try {

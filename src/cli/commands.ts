@@ -310,6 +310,45 @@ const table = {
       { line: "aloft blobs list album photos", about: "with size and type" },
     ],
   },
+  cron: {
+    usage: "list|run|pause|resume APP [NAME]",
+    words: { min: 2, max: 3 },
+    summary: "see an app's schedules, run one now, pause it",
+    about:
+      "A cron has the name of its function. `run` calls it now and waits for its end; its schedule goes on unchanged.\n" +
+      "Ticks that come due while it is paused are left out.",
+    flags: [alias, ...serverFlags],
+    examples: [
+      { line: "aloft cron list shop", about: "when each comes next, and how the last one ended" },
+      { line: "aloft cron run shop nightly", about: "now" },
+      { line: "aloft cron pause shop nightly", about: "until `aloft cron resume shop nightly`" },
+    ],
+  },
+  streams: {
+    usage: "list|show|append|read|seek|pause|resume|parked APP [STREAM [CONSUMER]]",
+    words: { min: 2, max: 4 },
+    summary: "see an app's streams and who reads them, append, read, replay",
+    about:
+      "A consumer has the name of its function. `seek` has it go on from --from, whatever it has done: that is a replay.\n" +
+      "`parked` shows the records that it has given up, with their errors.",
+    flags: [
+      { name: "data", short: "d", placeholder: "JSON|@FILE|-", about: "append: the record as JSON (-)" },
+      { name: "lines", about: "append: one record for each line of the input" },
+      { name: "key", placeholder: "KEY", about: "append: the records' key" },
+      { name: "from", placeholder: "PLACE", about: "read, seek: earliest, latest, a time or an offset" },
+      { name: "partition", placeholder: "N", about: "read: which one (0)" },
+      { name: "limit", placeholder: "N", about: "read: so many records (100)" },
+      alias,
+      ...serverFlags,
+    ],
+    examples: [
+      { line: "aloft streams list plant", about: "streams, what is in them, and how far behind each consumer is" },
+      { line: "aloft streams show plant readings", about: "one, with its consumers" },
+      { line: `aloft streams append plant readings --key s1 --data '{"celsius":21}'`, about: "one record" },
+      { line: "aloft streams read plant readings --from latest --limit 10", about: "the newest ten" },
+      { line: "aloft streams seek plant readings alarms --from 2026-11-01T00:00:00Z", about: "replay from a time" },
+    ],
+  },
   version: {
     usage: "",
     words: { min: 0, max: 0 },

@@ -37,6 +37,8 @@ const loaders: Readonly<Record<CommandName, () => Promise<{ readonly run: Run }>
   env: () => import("./env.ts"),
   kv: () => import("./kv.ts"),
   blobs: () => import("./blobs.ts"),
+  cron: () => import("./cron.ts"),
+  streams: () => import("./streams.ts"),
   version: () => import("./version.ts"),
   help: () => import("./help.ts"),
 };

@@ -71,6 +71,10 @@ export const errorTable = {
   IMAGE_PLATFORM_MISMATCH: row(400, "app", "the image was built for another kind of machine"),
   IMAGE_COMMAND_MISSING: row(400, "app", "the image does not say which program to start"),
   IMAGE_USER_UNKNOWN: row(400, "app", "the image runs as a user that it does not have"),
+  // --- events
+  STREAM_NOT_FOUND: row(404, "caller", "the app has no stream of this name"),
+  CONSUMER_NOT_FOUND: row(404, "caller", "the stream has no consumer of this name"),
+  CRON_NOT_FOUND: row(404, "caller", "the app has no cron of this name"),
   // --- the keyspace
   COMMIT_UNKNOWN: row(503, "platform", "the commit may or may not have happened"),
   COMMIT_TOO_LARGE: row(413, "app", "the commit has too many or too large checks and writes"),

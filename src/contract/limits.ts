@@ -148,6 +148,30 @@ export const limits = {
   queueHeldBytes: 32 * MiB, // of their bodies; nothing further is read above it
   queueReruns: 100, // of one delivery that meets conflicts, before it fails with HOT_KEY
   peekMessages: 100,
+  // --- cron and streams
+  triggerAttempts: 1000, // what a function may ask for; at an hour between them this is six weeks
+  cronGraceMs: 60 * second, // a tick that is later than this was missed; a restart takes less
+  cronTicksWaiting: 100, // of those missed or queued: of more, the latest run; and with overlap "allow" so many at once
+  cronTimerMs: 60 * second, // the one timer looks at the clock at least this often, for the clock may step
+  streamPartitions: 64,
+  streamLanes: 64, // of one partition and consumer; each has a cursor and a delivery of its own
+  streamLanesPerConsumer: 512, // of all partitions; a change of their number writes all cursors in one commit
+  streamKeyChars: 128, // of a record's key, a window's key and a producer's id; they stand in keys of the keyspace
+  streamRecordBytes: 256 * KiB, // as the payload of any event; larger content goes through blob
+  streamBatchRecords: 1000, // of one append and of one delivery: with counters and cursor well below commitWrites
+  streamProducerMs: 7 * 24 * 60 * minute, // how long a producer's sequence number is remembered
+  streamBufferRecords: 2000, // read ahead by a consumer for each partition
+  streamBufferBytes: 8 * MiB, // and this much; a delivery has at most half of it
+  streamTrimEntries: 500, // removed in one slice
+  streamTrimMs: 10 * second, // between two looks at what is to be removed
+  streamParkedMs: 14 * 24 * 60 * minute, // how long a record that was given up is kept with its consumer
+  streamBumpRecords: 5000, // the cursor of a lane without records follows at this distance, so that a restart reads no more
+  streamPageRecords: 500, // read at once by a consumer
+  conflictReruns: 100, // of one event; then what it reads changes faster than it can run
+  windowsPerRecord: 100, // sliding windows that one record is in
+  windowStates: 2000, // that one delivery may read and write: more would not fit one commit
+  windowStateBytes: 64 * KiB,
+  windowsPerClose: 100, // that one delivery ends
   // --- keyspace
   keyBytes: 1024,
   valueBytes: 1 * MiB, // larger content goes to the blob store

@@ -1,12 +1,18 @@
 /** What may be said of an event trigger, by the code or by `aloft.json`: unknown input, checked here for both. */
+import { parseCronOptions } from "./cron-options.ts";
 import type { EventTrigger } from "./deployment.ts";
 import { limits } from "./limits.ts";
 import { checkQueueOptions } from "./queue-options.ts";
+import { parseConsumerOptions } from "./stream-options.ts";
 
 type OptionsParser = (name: string, options: Readonly<Record<string, unknown>>) => Readonly<Record<string, unknown>>;
 
 /** Each throws an error whose message is the rest of a sentence that begins with the trigger. */
-const parsers: Partial<Record<EventTrigger["kind"], OptionsParser>> = { queue: checkQueueOptions };
+const parsers: Partial<Record<EventTrigger["kind"], OptionsParser>> = {
+  queue: checkQueueOptions,
+  cron: (name, options) => ({ ...parseCronOptions(name, options) }),
+  stream: (name, options) => ({ ...parseConsumerOptions(name, options) }),
+};
 
 export const eventTriggerKinds: ReadonlySet<string> = new Set<EventTrigger["kind"]>([
   "queue",

@@ -14,6 +14,7 @@ import { createBlobCollector } from "./blob/blob-collector.ts";
 import { createBlobContents } from "./blob/blob-contents.ts";
 import { openBlobFiles } from "./blob/blob-files.ts";
 import { createBlobSessions } from "./blob/blob-sessions.ts";
+import { systemSchedule } from "../lib/schedule.ts";
 import { createEnvironments, type EnvironmentRegistry } from "./environments.ts";
 import { createKv } from "./kv/kv.ts";
 import { createLines, type Lines } from "./lines.ts";
@@ -21,6 +22,8 @@ import { createManagingState } from "./manage-state.ts";
 import { createQueue } from "./queue/queue.ts";
 import { answerHeld, answerStateCall, type StateCall } from "./state-calls.ts";
 import { createStateService } from "./state-service.ts";
+import { openRetention, type Retention } from "./stream/retention.ts";
+import { createStreamResource } from "./stream/stream.ts";
 import { createSweeper } from "./sweeper.ts";
 
 export interface State {
@@ -31,6 +34,7 @@ export interface State {
   /** What an instance of the deployment asks for. `held`: where the writes of its invocation are held. */
   answer(live: LiveDeployment, call: StateCall, held: Overlay | null): Promise<ReplyMessage>;
   read(live: LiveDeployment, read: StateRead): Promise<ReadReply>;
+  readonly retention: Retention;
   /** The app is deleted: what it has stored is out of reach when this resolves, and is removed little by little. */
   retire(app: string): Promise<void>;
   /** For the control API. */
@@ -65,10 +69,12 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
     },
   );
   const lines = createLines();
+  const retention = openRetention({ keyspace, schedule: systemSchedule, onError });
   const resources: readonly Resource[] = [
     createKv(keyspace),
     createQueue(keyspace),
     createBlob({ keyspace, sessions, onFreed: (environment) => collector.soon(environment) }),
+    createStreamResource({ keyspace, onAppend: (environment, name) => retention.touch(environment, name) }),
   ];
   sweeper.sweep().catch(onError);
   // What a crash has left, and uploads that nobody named before it.
@@ -105,6 +111,7 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
         return { ok: false, code, type: "StateError", message, stack: "" };
       }
     },
+    retention,
     async retire(app) {
       await environments.retire(app);
       sweeper.sweep().catch(onError);
@@ -123,6 +130,7 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
     async close() {
       await sessions.close();
       await collector.close();
+      await retention.close();
       await sweeper.close();
     },
   };
