@@ -21,6 +21,6 @@ while true; do
       curl -sS -o /dev/null "$api/invocation/$id/response" -d '"first"'
       curl -sS -w ' %{http_code}\n' "$api/invocation/$id/response" -d '"second"' ;;
     *garbage*) curl -sS -o /dev/null "$api/invocation/$id/response" -d 'no JSON' ;;
-    *) curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\"event\":$event,\"name\":\"$AWS_LAMBDA_FUNCTION_NAME\",\"pid\":$$}" ;;
+    *) curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\"event\":$event,\"name\":\"$AWS_LAMBDA_FUNCTION_NAME\",\"pid\":$$,\"api\":\"$AWS_LAMBDA_RUNTIME_API\"}" ;;
   esac
 done

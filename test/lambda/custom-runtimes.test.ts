@@ -1,22 +1,26 @@
 /** Programs that speak the Lambda Runtime API: what runs on AWS as a custom runtime runs here unchanged, and fails alike. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { AloftError } from "../../src/contract/errors.ts";
-import { startTestServer } from "../kit/server.ts";
+import { startTestServer, temporaryFolder } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
 import { deployProgram, gcc, hasCompiler, rustc } from "./deploy.ts";
 
 const scope = { after };
 const server = await startTestServer(scope, { mode: "serve" });
 const deploy = deployProgram.bind(null, server, scope);
-const invoke = async (app: string, payload: unknown): Promise<unknown> => {
+
+async function invoke(app: string, payload: unknown): Promise<unknown> {
   const { body } = await server.client.invoke(app, "default", "production", Buffer.from(JSON.stringify(payload)));
   return JSON.parse(body.toString()) as unknown;
-};
-const linesOf = async (app: string): Promise<string[]> =>
-  (await server.client.listLogs(app, {})).map(({ message }) => message);
+}
+
+async function linesOf(app: string): Promise<string[]> {
+  return (await server.client.listLogs(app, {})).map(({ message }) => message);
+}
 
 suite("custom runtimes", () => {
   test("a bootstrap in shell answers requests and calls, and its output is logged", async () => {
@@ -100,8 +104,6 @@ suite("custom runtimes", () => {
       ["no-interpreter", "#!/no/such\n", "FUNCTION_START_FAILED", /InvalidEntrypoint: .*no such file or directory/],
       ["ends", "#!/bin/sh\nexit 0\n", "FUNCTION_START_FAILED", /ExitError: .*exited without providing a reason/],
     ];
-    const { writeFile, chmod, mkdir } = await import("node:fs/promises");
-    const { temporaryFolder } = await import("../kit/server.ts");
     for (const [name, text, code, message] of bootstraps) {
       const dir = `${await temporaryFolder(scope)}/${name}`;
       await mkdir(dir);
@@ -150,6 +152,21 @@ suite("custom runtimes", () => {
     await until("the end", async () =>
       (await linesOf("watched")).some((line) => line.includes('"SHUTDOWN"') && line.includes('"failure"')),
     );
+  });
+
+  test("what serves a runtime answers nobody else, though all share one loopback", async () => {
+    const { api } = (await invoke("shell", {})) as { api: string };
+    const address = `http://${api}/2018-06-01/ping`;
+    await assert.rejects(fetch(address));
+    await server.deployFiles("neighbour", {
+      "index.ts": `export default { fetch: async (request: Request) => {
+        const answer = await fetch(await request.text()).then((response) => response.text(), () => "cut off");
+        return new Response(answer);
+      } };`,
+    });
+    const response = await server.fetch("neighbour", "/", { method: "POST", body: address });
+    assert.equal(await response.text(), "cut off");
+    assert.partialDeepStrictEqual(await invoke("shell", "still here"), { event: "still here" });
   });
 
   test("a server that has stopped leaves no program behind", async () => {
