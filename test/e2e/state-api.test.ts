@@ -1,6 +1,7 @@
 /** The local HTTP API of state, from programs that know nothing of Aloft but a socket and a header. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { pythonMissing } from "../kit/python.ts";
 import { startTestServer } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
 
@@ -134,4 +135,83 @@ test("rule 13: with an event's token a write is held until the program has answe
   assert.equal((await ask("GET", "/state/kv/s/sum")).status, 404);
   for (const n of [4, 5]) await send({ n });
   await until("both are handled", async () => (await ask("GET", "/state/kv/s/sum")).text === "9");
+});
+
+const noPython = pythonMissing();
+if (noPython !== null) console.log(`skipped: ${noPython}`);
+
+const pythonCode = `
+import http.client, json, os, socket
+
+class Local(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(os.environ["ALOFT_STATE_SOCKET"])
+
+def ask(method, path, invocation=None, body=None, content_type="application/json"):
+    connection = Local("state")
+    headers = {"content-type": content_type}
+    if invocation: headers["aloft-invocation"] = invocation
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    answer = {"status": response.status, "text": response.read().decode("latin-1")}
+    connection.close()
+    return answer
+
+def work(event, context):
+    if "Records" in event:
+        for record in event["Records"]:
+            message = json.loads(record["body"])
+            ask("POST", "/kv/s/sum?by=%d" % message["n"], context.aws_request_id)
+            ask("PUT", "/kv/s/held", context.aws_request_id, "1")
+            assert ask("GET", "/kv/s/held", context.aws_request_id)["status"] == 200
+        if message.get("fail"):
+            ask("PUT", "/kv/s/failed", None, "1")
+            raise RuntimeError("no")
+        return "done"
+    request = json.loads(event["body"])
+    return ask(request["method"], request["path"], context.aws_request_id, request.get("body"), request.get("type", "application/json"))
+
+def app(environ, start_response):
+    answer = ask("PUT", "/kv/s/wsgi", environ["HTTP_ALOFT_INVOCATION"], "1")
+    start_response("200 OK", [("content-type", "application/json")])
+    return [json.dumps(answer).encode()]
+`;
+
+test("Python has the same, in its handlers of requests and of events", { skip: noPython !== null }, async () => {
+  await server.deployFiles("snake", {
+    "jobs.py": pythonCode,
+    "aloft.json": JSON.stringify({
+      functions: {
+        work: { runtime: "python", handler: "jobs.work", triggers: [{ http: "POST /ask" }, { queue: "jobs" }] },
+        wsgi: { runtime: "python", handler: "jobs.app", triggers: [{ http: "GET /wsgi" }] },
+      },
+    }),
+  });
+  const told = async (method: string, path: string, body?: string, type?: string): Promise<Told> => {
+    const init = { method: "POST", body: JSON.stringify({ method, path, body, type }) };
+    const response = await server.fetch("snake", "/ask", init);
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    return JSON.parse(text) as Told;
+  };
+  assert.equal((await told("PUT", "/kv/s/a%2Fb", '{"left":3}')).status, 204);
+  assert.equal((await told("PUT", "/kv/s/a%2Fb?ifAbsent=true", "1")).status, 412);
+  assert.deepEqual(JSON.parse((await told("GET", "/kv/s/a%2Fb")).text), { left: 3 });
+  assert.equal((await told("GET", "/kv/s/none")).status, 404);
+  assert.match((await told("GET", "/kv/s?prefix=a/")).text, /"key": ?"a\/b"/);
+  assert.equal((await told("PUT", "/blobs/files/a", "x".repeat(1_200_000), "text/plain")).status, 204);
+  assert.equal((await told("GET", "/blobs/files/a")).text.length, 1_200_000);
+  assert.equal((await told("POST", "/write", '{"resource":"file"}')).status, 400);
+  assert.equal((await told("PATCH", "/kv/s/a", "1")).status, 405);
+  const wsgi = await server.fetch("snake", "/wsgi");
+  assert.equal(((await wsgi.json()) as Told).status, 204);
+
+  const send = (body: object): Promise<Told> =>
+    told("POST", "/write", JSON.stringify({ resource: "queue", name: "jobs", method: "send", args: { body } }));
+  await send({ n: 3, fail: true });
+  await until("it has failed once", async () => (await told("GET", "/kv/s/failed")).status === 200);
+  assert.equal((await told("GET", "/kv/s/held")).status, 404);
+  for (const n of [4, 5]) await send({ n });
+  await until("both are handled", async () => (await told("GET", "/kv/s/sum")).text === "9");
 });

@@ -87,7 +87,7 @@ def scope_of(invocation, state):
         "raw_path": path.encode("latin-1"),
         "query_string": query.encode("latin-1"),
         "root_path": "",
-        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in invocation.headers],
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in _headers(invocation)],
         "client": (invocation.remote_address, 0),
         "server": (origin.hostname or "localhost", origin.port or (443 if origin.scheme == "https" else 80)),
         "state": dict(state),
@@ -221,3 +221,8 @@ class _Lifespan:
             return getting.result()
         getting.cancel()
         return self._from_app.get_nowait() if not self._from_app.empty() else None
+
+
+def _headers(invocation):
+    """With the one that names the invocation to the local API of state."""
+    return [*invocation.headers, ("aloft-invocation", invocation.id)]

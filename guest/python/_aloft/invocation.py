@@ -28,7 +28,8 @@ class Invocation:
         self.kind = kind
         self.deadline = time.time() + timeout_ms / 1000
         self.id, self.traceparent, self.attempt, self.method, self.origin, self.target, self.remote_address = lines[:7]
-        self.headers = list(zip(lines[8::2], lines[9::2]))
+        # Nobody outside may name an invocation of this app.
+        self.headers = [pair for pair in zip(lines[8::2], lines[9::2]) if pair[0] != "aloft-invocation"]
         self.has_body = bool(first) or not is_complete
         self.abort_reason = None
         self.is_ended = False

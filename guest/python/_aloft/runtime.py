@@ -24,6 +24,7 @@ _COMMON = (
     "urllib.parse", "asyncio", "inspect", "traceback", "tempfile", "pathlib", "concurrent.futures", "zlib", "gzip", "csv",
     "html", "http.client", "urllib.request", "ssl", "email.utils", "sqlite3", "subprocess", "secrets", "zoneinfo",
     "_aloft.failures", "_aloft.logs", "_aloft.find_handler", "_aloft.lambda_handler", "_aloft.wsgi_app", "_aloft.asgi_app",
+    "_aloft.state_api", "_aloft.state_calls",
 )  # fmt: skip
 
 #: Threads of a WSGI app unless aloft.json says otherwise: handlers wait for databases most of the time, but not for free.
@@ -85,6 +86,7 @@ class Runtime:
         self._open = {}
         self._is_draining = False
         self._logs = Logs(connection, self._only_stream, self._root)
+        self._calls = None
         self._busy = (time.monotonic(), time.process_time())
         self._submit = None
         self._stop = None
@@ -116,6 +118,7 @@ class Runtime:
             _wait_for_end()
         self._flush_output()
         threading.Thread(target=self._read, args=(early,), name="aloft-reader", daemon=True).start()
+        self._calls.is_answered = True
         self._connection.send_json(frames.READY, 0, {})
         wait()
 
@@ -129,6 +132,8 @@ class Runtime:
             handler = assign["program"]["handler"]
             os.environ.update(lambda_handler.environment(assign, handler, sys.version_info[:2]))
         os.environ.update(assign["variables"])
+        if assign["mode"] != "describe":
+            self._serve_state()
         if "TZ" in os.environ:
             time.tzset()
         os.chdir(root)
@@ -142,6 +147,18 @@ class Runtime:
             limits = {"concurrency": WSGI_CONCURRENCY} if style == "wsgi" else {}
             described.append({"name": function["name"], "style": style, "triggers": [], "limits": limits})
         return described
+
+    def _serve_state(self):
+        from . import state_api, state_calls
+
+        self._calls = state_calls.StateCalls(self._connection, self._stream_of)
+        os.environ["ALOFT_STATE_SOCKET"] = state_api.serve(self._calls)
+
+    def _stream_of(self, invocation_id):
+        for invocation in list(self._open.values()):
+            if invocation.id == invocation_id and not invocation.is_ended:
+                return invocation.stream
+        return None
 
     # --- serving
 
@@ -255,6 +272,9 @@ class Runtime:
             fresh.append(invocation)
         elif kind == frames.PING:
             self._connection.pong(frames.read_u32(payload), len(self._open), self._utilisation())
+        elif kind == frames.REPLY:
+            if self._calls is not None:
+                self._calls.on_reply(flags, stream, payload)
         elif kind == frames.DRAIN:
             self._is_draining = True
             self._stop_when_drained()

@@ -52,7 +52,8 @@ def environ_of(invocation):
         "wsgi.run_once": False,
         "aloft.invocation_id": invocation.id,
     }
-    for name, value in invocation.headers:
+    # The last one names the invocation to the local API of state.
+    for name, value in [*invocation.headers, ("aloft-invocation", invocation.id)]:
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = "HTTP_" + key
