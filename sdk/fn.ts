@@ -1,6 +1,7 @@
 import { type Context, contextForDirectCall } from "./context.ts";
 import { type DeclaredFunction, functionKey } from "./declared-function.ts";
 import { type AsJson, asJson } from "./json.ts";
+import { callLater, type LaterCall, type LaterOptions } from "./later.ts";
 import { type FunctionOptions, limitsFrom } from "./options.ts";
 import { findRuntimeHost } from "./runtime-host.ts";
 
@@ -14,6 +15,11 @@ export type FnHandler<In, Out> = (input: In, context: Context) => Out | Promise<
  */
 export interface Fn<In, Out> {
   (...input: Input<In>): Promise<AsJson<Out>>;
+  /**
+   * Calls it durably: the call is kept before this resolves, made when there is room, and made again when it fails. In an
+   * event's handler it is one of the writes that commit with the event.
+   */
+  later(input: In, options?: LaterOptions): Promise<LaterCall>;
   /** The handler as it was given. */
   readonly handler: FnHandler<In, Out>;
 }
@@ -46,12 +52,19 @@ export function fn(
   async function call(input?: unknown): Promise<unknown> {
     const host = findRuntimeHost();
     if (host === null) return asJson(await handler(asJson(input), contextForDirectCall()));
-    if (exportName === null) {
-      throw new Error(
-        "a fn was called that has no name: export it from the app's entry file, and call it from handlers, not during import",
-      );
-    }
-    return await host.invoke(exportName, input ?? null);
+    return await host.invoke(nameOf(), input ?? null);
+  }
+
+  function nameOf(): string {
+    if (exportName !== null) return exportName;
+    throw new Error(
+      "a fn was called that has no name: export it from the app's entry file, and call it from handlers, not during import",
+    );
+  }
+
+  /** Without `async`: the runtime looks after the promise of a write as it is. */
+  function later(input: unknown, given?: LaterOptions): Promise<LaterCall> {
+    return callLater(findRuntimeHost() === null ? (exportName ?? "fn") : nameOf(), input, given);
   }
 
   const declared: DeclaredFunction = {
@@ -62,7 +75,7 @@ export function fn(
       exportName ??= name;
     },
   };
-  return Object.assign(call, { handler, [functionKey]: declared });
+  return Object.assign(call, { handler, later, [functionKey]: declared });
 }
 
 /**

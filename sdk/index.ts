@@ -32,6 +32,14 @@ export {
   kv,
   type Stored,
 } from "./kv.ts";
+export {
+  type CallDestination,
+  callState,
+  type CallState,
+  cancelCall,
+  type LaterCall,
+  type LaterOptions,
+} from "./later.ts";
 export type { Duration, FunctionOptions, MemorySize } from "./options.ts";
 export type { Method, Params, Route } from "./route.ts";
 export {

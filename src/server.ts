@@ -41,8 +41,10 @@ import { keyspaceMetrics } from "./store/sqlite/keyspace-metrics.ts";
 import { beginIncarnation } from "./store/sqlite/incarnation.ts";
 import { openState } from "./state/open-state.ts";
 import { type ConsumedQueue, createQueueOperations } from "./state/queue/queue-operations.ts";
+import { createAsyncCalls } from "./state/async/async-calls.ts";
 import { createAlarms } from "./shards/alarms.ts";
 import { Shards } from "./shards/shards.ts";
+import { createAsyncTrigger } from "./triggers/async/async-keeper.ts";
 import { createEngine } from "./triggers/engine.ts";
 import { createQueueTrigger } from "./triggers/queue/queue-keeper.ts";
 import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
@@ -244,23 +246,20 @@ async function open(
   });
   const alarms = createAlarms(keyspace.clock, systemSchedule);
   closers.push(() => alarms.close());
-  engine.register(
-    createQueueTrigger(
-      {
-        keyspace,
-        state: state.service,
-        delivering: dispatcher,
-        clock,
-        schedule: systemSchedule,
-        alarms,
-        lines: state.lines,
-        random: () => Math.random(),
-        safetyScanMs: null, // of a store in this process no wake-up gets lost
-        onError: onBug,
-      },
-      engine.find,
-    ),
-  );
+  const consuming = {
+    keyspace,
+    state: state.service,
+    delivering: dispatcher,
+    clock,
+    schedule: systemSchedule,
+    alarms,
+    lines: state.lines,
+    random: () => Math.random(),
+    safetyScanMs: null, // of a store in this process no wake-up gets lost
+    onError: onBug,
+  };
+  engine.register(createQueueTrigger(consuming, engine.find));
+  engine.register(createAsyncTrigger(consuming, (app, alias) => opened.findLive(app, alias)));
   const triggers = openTriggers({
     engine,
     keyspace,
@@ -316,6 +315,12 @@ async function open(
     caller: dispatcher,
     queues,
     triggers: triggers.admin,
+    calls: createAsyncCalls({
+      keyspace,
+      service: state.service,
+      environments: state.environments,
+      schedule: systemSchedule,
+    }),
     observer,
     tokens,
     metrics: () => metrics.text(observer.stats()) + keyspaceMetrics(keyspace.stats()),

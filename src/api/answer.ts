@@ -5,7 +5,7 @@ import { type AloftError, problemOf } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 
 export type Answer =
-  | { readonly kind: "json"; readonly body: unknown }
+  | { readonly kind: "json"; readonly body: unknown; readonly status?: number }
   | { readonly kind: "bytes"; readonly headers: Readonly<Record<string, string>>; readonly body: Uint8Array | string }
   /** One JSON value a line, as they come. */
   | { readonly kind: "lines"; readonly values: AsyncIterable<unknown> }
@@ -26,7 +26,7 @@ export async function writeAnswer(response: ServerResponse, answer: Answer): Pro
   response.setHeader("x-content-type-options", "nosniff");
   switch (answer.kind) {
     case "json":
-      sendJson(response, 200, "application/json", answer.body);
+      sendJson(response, answer.status ?? 200, "application/json", answer.body);
       return;
     case "bytes":
       for (const [name, value] of Object.entries(answer.headers)) response.setHeader(name, value);

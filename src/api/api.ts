@@ -5,6 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { StatusJson } from "../contract/api.ts";
+import type { AsyncCalls } from "../contract/async-calls.ts";
 import type { BackingUp } from "../contract/backup.ts";
 import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Caller } from "../contract/invoking.ts";
@@ -20,6 +21,7 @@ import { writeAnswer, writeProblem } from "./answer.ts";
 import { appResources } from "./apps.ts";
 import { backupResources } from "./backup.ts";
 import { cronResources } from "./crons.ts";
+import { callResources } from "./calls.ts";
 import { deployResources } from "./deploys.ts";
 import { deploymentResources } from "./deployments.ts";
 import { functionResources } from "./functions.ts";
@@ -41,6 +43,7 @@ export interface ApiDeps {
   readonly caller: Caller;
   readonly queues: QueueManaging;
   readonly triggers: Triggering;
+  readonly calls: AsyncCalls;
   readonly observer: Observer;
   readonly tokens: Tokens;
   readonly status: () => StatusJson;
@@ -63,6 +66,7 @@ export const resources: readonly Resource[] = [
   ...backupResources,
   ...appResources,
   ...functionResources,
+  ...callResources,
   ...deploymentResources,
   ...deployResources,
   ...variableResources,

@@ -16,6 +16,8 @@ import type { Triggering } from "../contract/triggering.ts";
 import { ManualClock } from "../lib/clock.ts";
 import { openObserver } from "../observe/observer.ts";
 import { createQueueOperations } from "../state/queue/queue-operations.ts";
+import { systemSchedule } from "../lib/schedule.ts";
+import { createAsyncCalls } from "../state/async/async-calls.ts";
 import { openState } from "../state/open-state.ts";
 import { openMemoryKeyspace } from "../store/memory/memory-keyspace.ts";
 import { createApi, type Api } from "./api.ts";
@@ -62,6 +64,12 @@ export async function openTestApi(folder: string): Promise<TestApi> {
     caller: { call: (request) => testApi.call(request) },
     queues,
     triggers: noTriggers,
+    calls: createAsyncCalls({
+      keyspace,
+      service: state.service,
+      environments: state.environments,
+      schedule: systemSchedule,
+    }),
     observer,
     tokens: await openTokens(meta, token.replaceAll(" ", "-")),
     status: () => ({ version: "1.2.3" }) as StatusJson,

@@ -18,6 +18,7 @@ import type {
   StatusJson,
   VariableJson,
 } from "../contract/api.ts";
+import type { AsyncCallBegun, AsyncCallFilter, AsyncCallJson, AsyncCallStatus } from "../contract/async-calls.ts";
 import { AloftError, errorTable } from "../contract/errors.ts";
 import type { ErrorCode } from "../contract/errors.ts";
 import type { MessageJson, QueueJson } from "../contract/managing-queues.ts";
@@ -52,6 +53,7 @@ export interface ByteStream {
 }
 
 interface RequestOptions {
+  readonly headers?: Readonly<Record<string, string>>;
   readonly query?: Query;
   readonly json?: unknown;
   readonly bytes?: Uint8Array | ByteStream;
@@ -74,6 +76,16 @@ export interface StateEntryJson {
   readonly key: string;
   readonly value: unknown;
   readonly version: number;
+}
+
+/** As the query of the API has them. */
+export interface StartCall {
+  readonly delay?: string;
+  readonly maxAge?: string;
+  readonly retry?: string;
+  readonly onSuccess?: string;
+  readonly onFailure?: string;
+  readonly idempotencyKey?: string;
 }
 
 export class ControlClient {
@@ -139,6 +151,30 @@ export class ControlClient {
     const json = { set: change.set ?? {}, unset: change.unset ?? [] };
     const path = `/v1/apps/${app}/variables`;
     return (await this.#json<{ variables: VariableJson[] }>("PATCH", path, { query: { alias }, json })).variables;
+  }
+
+  startCall(app: string, name: string, alias: string, input: Uint8Array, options: StartCall): Promise<AsyncCallBegun> {
+    const { idempotencyKey, ...query } = options;
+    return this.#json("POST", `/v1/apps/${app}/functions/${name}/calls`, {
+      query: { alias, ...query },
+      bytes: input,
+      ...(idempotencyKey === undefined ? {} : { headers: { "idempotency-key": idempotencyKey }, repeatable: true }),
+    });
+  }
+
+  /** Answers when the call has ended, or after `waitMs`. */
+  getCall(app: string, alias: string, id: string, waitMs?: number): Promise<AsyncCallJson> {
+    const wait = waitMs === undefined ? undefined : `${waitMs}ms`;
+    return this.#json("GET", `/v1/apps/${app}/calls/${encodeURIComponent(id)}`, { query: { alias, wait } });
+  }
+
+  async listCalls(app: string, alias: string, filter: AsyncCallFilter): Promise<readonly AsyncCallJson[]> {
+    const query = { alias, ...filter };
+    return (await this.#json<{ calls: AsyncCallJson[] }>("GET", `/v1/apps/${app}/calls`, { query })).calls;
+  }
+
+  cancelCall(app: string, alias: string, id: string): Promise<{ cancelled: boolean; status: AsyncCallStatus }> {
+    return this.#json("DELETE", `/v1/apps/${app}/calls/${encodeURIComponent(id)}`, { query: { alias } });
   }
 
   /** Throws the function's own failure as the FUNCTION_* error the server found. */
@@ -307,7 +343,7 @@ export class ControlClient {
     const { request: open, agent } = this.#transport;
     const body = options.json === undefined ? options.bytes : Buffer.from(JSON.stringify(options.json));
     const url = new URL(this.#base.pathname.replace(/\/$/, "") + path + queryString(options.query ?? {}), this.#base);
-    const headers: Record<string, string> = { accept: "application/json" };
+    const headers: Record<string, string> = { accept: "application/json", ...options.headers };
     if (this.#token !== null) headers["authorization"] = `Bearer ${this.#token}`;
     if (method !== "GET") headers["content-length"] = String(body?.byteLength ?? 0);
     if (body !== undefined)

@@ -150,16 +150,29 @@ const table = {
     examples: [{ line: "aloft delete shop --yes", about: "without asking" }],
   },
   invoke: {
-    usage: "APP/FUNCTION [--data JSON|@FILE|-]",
+    usage: "APP/FUNCTION [--data JSON|@FILE|-] [--async]",
     words: { min: 1, max: 1 },
     summary: "call a function and print what it answers",
     about: "The answer goes to stdout; duration, cold or warm and the invocation's id to stderr.",
     flags: [
       { name: "data", short: "d", placeholder: "JSON|@FILE|-", about: "input: JSON, a file's content, or stdin" },
+      { name: "async", about: "keep the call durably, print its id and go on" },
+      { name: "wait", about: "with --async: until it has ended, and print its result" },
+      { name: "delay", placeholder: "10m", about: "with --async: not before so long" },
+      { name: "max-age", placeholder: "6h", about: "with --async: not tried any more when it is older" },
+      { name: "retry", placeholder: "POLICY", about: "with --async: lambda, none or the number of tries in all" },
+      { name: "on-success", placeholder: "KIND:NAME", about: "with --async: tell queue:NAME or function:NAME" },
+      { name: "on-failure", placeholder: "KIND:NAME", about: "with --async: the same for a call that has failed" },
+      {
+        name: "idempotency-key",
+        placeholder: "KEY",
+        about: "with --async: a key used within 24 h makes no second call",
+      },
       alias,
       ...serverFlags,
     ],
     examples: [
+      { line: `aloft invoke shop/report --data '{"month":"2026-10"}' --async`, about: "later, with retries" },
       { line: `aloft invoke shop/price --data '{"sku":"a1"}'`, about: "with JSON" },
       { line: "aloft invoke shop/resize --data @photo.jpg > small.jpg", about: "with a file" },
     ],
@@ -180,6 +193,24 @@ const table = {
     examples: [
       { line: "aloft logs shop --follow", about: "as they are written" },
       { line: "aloft logs shop/price --since 1h --level warn", about: "one function's warnings and errors" },
+    ],
+  },
+  calls: {
+    usage: "list APP[/FUNCTION] | show APP ID | cancel APP ID",
+    words: { min: 2, max: 3 },
+    summary: "list, show and cancel asynchronous calls",
+    about: "What has become of a call is kept for 24 hours after its end. show exits 1 when it has failed.",
+    flags: [
+      { name: "status", placeholder: "STATUS", about: "list: pending, succeeded, failed or cancelled" },
+      { name: "limit", placeholder: "N", about: "list: the newest so many (100)" },
+      { name: "before", placeholder: "ID", about: "list: made before this one" },
+      { name: "wait", about: "show: once it has ended" },
+      alias,
+      ...serverFlags,
+    ],
+    examples: [
+      { line: "aloft calls list shop --status failed", about: "what failed, newest first" },
+      { line: "aloft calls show shop 018f3c... --wait", about: "its result, as soon as there is one" },
     ],
   },
   invocations: {

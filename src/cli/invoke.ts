@@ -4,10 +4,11 @@ import { resolve } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { AloftError } from "../contract/errors.ts";
 import { formatMicros } from "../lib/durations.ts";
-import type { Invoked } from "./client.ts";
+import { printCall, waitForCall } from "./calls.ts";
+import type { ControlClient, Invoked, StartCall } from "./client.ts";
 import type { Context } from "./command.ts";
 import { withSuggestions } from "./suggestions.ts";
-import { aliasOf, targetOf } from "./targets.ts";
+import { aliasOf, targetOf, withoutUndefined } from "./targets.ts";
 
 export async function run(context: Context): Promise<number> {
   const { words, flags, json, terminal } = context;
@@ -20,6 +21,9 @@ export async function run(context: Context): Promise<number> {
   const alias = aliasOf(flags);
   const payload = await readPayload(context);
   const client = await context.client();
+  if (flags.has("async")) return await startCall(context, client, { app, name, alias, payload });
+  const misplaced = asyncFlags.find((flag) => flags.has(flag));
+  if (misplaced !== undefined) throw new AloftError("USAGE", `--${misplaced} goes with --async`);
   const invoked = await withSuggestions(client, { app, function: name, alias }, () =>
     client.invoke(app, name, alias, payload),
   );
@@ -41,6 +45,31 @@ export async function run(context: Context): Promise<number> {
     paintNote("dim", `${status}${formatMicros(invoked.handlerUs)}, ${start}, invocation ${invoked.invocationId}`),
   );
   return failed ? 1 : 0;
+}
+
+const asyncFlags = ["wait", "delay", "max-age", "retry", "on-success", "on-failure", "idempotency-key"] as const;
+
+async function startCall(
+  context: Context,
+  client: ControlClient,
+  { app, name, alias, payload }: { app: string; name: string; alias: string; payload: Uint8Array },
+): Promise<number> {
+  const { flags, json, terminal } = context;
+  const options = withoutUndefined<StartCall>({
+    delay: flags.text("delay"),
+    maxAge: flags.text("max-age"),
+    retry: flags.text("retry"),
+    onSuccess: flags.text("on-success"),
+    onFailure: flags.text("on-failure"),
+    idempotencyKey: flags.text("idempotency-key"),
+  });
+  const begun = await withSuggestions(client, { app, function: name, alias }, () =>
+    client.startCall(app, name, alias, payload, options),
+  );
+  if (flags.has("wait")) return printCall(context, await waitForCall(client, app, alias, begun.id));
+  if (json) terminal.printJson(begun);
+  else terminal.print(begun.id);
+  return 0;
 }
 
 async function readPayload({ flags, folder, terminal }: Context): Promise<Uint8Array> {

@@ -32,6 +32,7 @@ const loaders: Readonly<Record<CommandName, () => Promise<{ readonly run: Run }>
   logs: () => import("./logs.ts"),
   invocations: () => import("./invocations.ts"),
   queues: () => import("./queues.ts"),
+  calls: () => import("./calls.ts"),
   backup: () => import("./backup.ts"),
   restore: () => import("./restore.ts"),
   env: () => import("./env.ts"),

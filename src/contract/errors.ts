@@ -95,6 +95,7 @@ export const errorTable = {
   PARTIAL_FAILURE_WITH_WRITES: row(500, "app", "the handler named failed messages and has written in the name of all"),
   PARTIAL_FAILURE_INVALID: row(500, "app", "the handler named failed messages that it was not given"),
   MESSAGE_EXPIRED: row(500, "app", "the message has waited longer than the queue's maximum age"),
+  CALL_NOT_FOUND: row(404, "caller", "there is no asynchronous call with this id"),
   // --- the server
   PORT_IN_USE: row(500, "platform", "the port is taken by another program"),
   DATA_LOCKED: row(500, "platform", "another server is using this data folder"),

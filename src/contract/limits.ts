@@ -172,6 +172,14 @@ export const limits = {
   windowStates: 2000, // that one delivery may read and write: more would not fit one commit
   windowStateBytes: 64 * KiB,
   windowsPerClose: 100, // that one delivery ends
+  // --- asynchronous calls
+  callAttempts: 3, // tries in all, where nobody says otherwise
+  callAgeMs: 6 * 60 * minute, // as AWS Lambda
+  callResultMs: 24 * 60 * minute, // how long what has become of a call is kept after its end
+  callResultBytes: 512 * KiB, // of the answer that is kept; a larger one is dropped, and said to be
+  callsAtOnce: 256, // of one environment; further ones wait
+  callWaitMs: 60 * second, // of one request that waits for the end of a call
+  callListPages: 50, // of 1,000 calls that one list looks through
   // --- keyspace
   keyBytes: 1024,
   valueBytes: 1 * MiB, // larger content goes to the blob store

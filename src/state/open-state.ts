@@ -16,6 +16,7 @@ import { openBlobFiles } from "./blob/blob-files.ts";
 import { createBlobSessions } from "./blob/blob-sessions.ts";
 import { systemSchedule } from "../lib/schedule.ts";
 import { createEnvironments, type EnvironmentRegistry } from "./environments.ts";
+import { createAsync } from "./async/async.ts";
 import { createKv } from "./kv/kv.ts";
 import { createLines, type Lines } from "./lines.ts";
 import { createManagingState } from "./manage-state.ts";
@@ -73,6 +74,7 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
   const resources: readonly Resource[] = [
     createKv(keyspace),
     createQueue(keyspace),
+    createAsync(keyspace),
     createBlob({ keyspace, sessions, onFreed: (environment) => collector.soon(environment) }),
     createStreamResource({ keyspace, onAppend: (environment, name) => retention.touch(environment, name) }),
   ];

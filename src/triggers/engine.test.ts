@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asyncKey, encodeAsyncRow } from "./subscriptions.ts";
+import { asyncSubscriptionKey, encodeAsyncSubscription } from "../state/async/async-keys.ts";
 import { openQueueWorld } from "./queue/queue.fixture.ts";
 
 test("a start finds who consumes what by its rows, and what is new since by what is live", async () => {
@@ -34,7 +34,7 @@ test("an environment whose functions were called asynchronously has a consumer f
   world.engine.keepers({ shard: 7, epoch: 1, epochCheck: { kind: "absent", key: new Uint8Array() }, signal });
   await world.keyspace.commit({
     checks: [],
-    writes: [{ kind: "set", key: asyncKey(world.shop), value: encodeAsyncRow(world.shop) }],
+    writes: [{ kind: "set", key: asyncSubscriptionKey(world.shop), value: encodeAsyncSubscription(world.shop) }],
   });
   await world.advance(0);
   assert.deepEqual(told, ["async shop"]);

@@ -31,14 +31,6 @@ export function consumersKey({ id, generation }: Environment): Key {
   return encodeTuple([KeyClass.subscription, id, generation, "consumers"]);
 }
 
-export function asyncKey({ id, generation }: Environment): Key {
-  return encodeTuple([KeyClass.subscription, id, generation, "async"]);
-}
-
-export function encodeAsyncRow({ app, alias }: Environment): Uint8Array {
-  return Buffer.from(JSON.stringify({ app, alias }));
-}
-
 export function subscriptionOf(environment: Environment, live: LiveDeployment): Subscription {
   const consumers = live.manifest.functions.flatMap(({ name: functionName, triggers }) =>
     triggers.flatMap((trigger): Consumer[] => {

@@ -33,7 +33,7 @@ import { encodeMessage, type StoredMessage } from "../../state/queue/stored-mess
 import type { Effect, OutcomeError } from "../../wire/effects.ts";
 import type { Target } from "../consumer.ts";
 import { type Held, MessageWindow, type WindowTuning } from "./message-window.ts";
-import type { QueueWork } from "./queue-work.ts";
+import type { Along, QueueWork } from "./queue-work.ts";
 import { decideRetry } from "./retry.ts";
 import { allFailed, errorOf, type Failure, type Verdict, verdictOf } from "./verdict.ts";
 
@@ -65,6 +65,7 @@ const stopGraceMs = 8_000;
 const markEvery = 2_000;
 
 interface Delivery {
+  readonly messages: readonly Held[];
   cancel: () => void;
   /** What stands in memory about its messages may be wrong: read anew once it is over. */
   isDoubtful: boolean;
@@ -131,6 +132,12 @@ export class QueueConsumer {
 
   get inFlight(): number {
     return this.#deliveries.size;
+  }
+
+  /** The message is not wanted any more: what runs of it is aborted. */
+  abort(id: string): void {
+    for (const { messages, cancel } of this.#deliveries)
+      if (messages.some(({ message }) => message?.id === id)) cancel();
   }
 
   /** Resolves when no handler of it runs any more. */
@@ -288,7 +295,7 @@ export class QueueConsumer {
   }
 
   #begin(work: QueueWork, picked: readonly Held[]): void {
-    const delivery: Delivery = { cancel: () => {}, isDoubtful: false };
+    const delivery: Delivery = { messages: picked, cancel: () => {}, isDoubtful: false };
     this.#deliveries.add(delivery);
     const window = this.#window;
     this.#track(
@@ -470,7 +477,7 @@ export class QueueConsumer {
     const { keyspace, random } = this.#parts;
     const nowMs = keyspace.clock.nowMs();
     const checks: Check[] = [this.#shard.epochCheck];
-    const heldOfCheck: Held[] = [];
+    const heldOfCheck: (Held | null)[] = [];
     const writes: Write[] = [];
     const effects: Effect[] = [...verdict.effects];
     const rewritten: { held: Held; message: StoredMessage }[] = [];
@@ -487,9 +494,16 @@ export class QueueConsumer {
       heldOfCheck.push(held);
       checks.push({ kind: "version", key: held.key, version: held.version });
     };
+    const addChecks = (along: Along): void => {
+      for (const one of along.checks ?? []) {
+        heldOfCheck.push(null);
+        checks.push(one);
+      }
+    };
     for (const held of verdict.acked) {
       const along = work.alongAcked(held.message as StoredMessage, verdict.value ?? null, nowMs);
       check(held);
+      addChecks(along);
       leave(held);
       writes.push(...along.writes);
       effects.push(...along.effects);
@@ -504,6 +518,7 @@ export class QueueConsumer {
       const retry = decideRetry(message.attempts + 1, error, work.retryOf(message), random());
       if (retry.kind === "dead") {
         const along = work.alongDead(message, error, nowMs);
+        addChecks(along);
         leave(held);
         writes.push(...along.writes);
         effects.push(...along.effects);
@@ -597,7 +612,7 @@ export class QueueConsumer {
 interface Planned {
   readonly batch: StateBatch;
   /** Of each check after the first. */
-  readonly heldOfCheck: readonly Held[];
+  readonly heldOfCheck: readonly (Held | null)[];
   /** Messages of groups that stay where they are. */
   readonly rewritten: readonly { readonly held: Held; readonly message: StoredMessage }[];
 }

@@ -1,6 +1,6 @@
 /** What differs between the kinds of queues that one consumer serves: those of apps, and the calls that wait in an environment. */
 import type { FunctionSpec } from "../../contract/deployment.ts";
-import type { Write } from "../../contract/keyspace.ts";
+import type { Check, Write } from "../../contract/keyspace.ts";
 import type { QueueOptions, RetryPolicy } from "../../contract/queue-options.ts";
 import { putEffect } from "../../state/queue/queue.ts";
 import type { StoredMessage } from "../../state/queue/stored-message.ts";
@@ -10,6 +10,8 @@ import { queuePayload } from "./queue-payload.ts";
 
 /** What goes into the commit along with the acknowledgement of a message. */
 export interface Along {
+  /** One that fails has the messages of the delivery read and delivered anew. */
+  readonly checks?: readonly Check[];
   readonly writes: readonly Write[];
   readonly effects: readonly Effect[];
 }

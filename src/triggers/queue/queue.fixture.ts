@@ -15,6 +15,7 @@ import { ManualClock } from "../../lib/clock.ts";
 import { ManualSchedule } from "../../lib/schedule.ts";
 import { createAlarms } from "../../shards/alarms.ts";
 import { Shards } from "../../shards/shards.ts";
+import { createAsync } from "../../state/async/async.ts";
 import { createEnvironments, type EnvironmentRegistry } from "../../state/environments.ts";
 import { createKv } from "../../state/kv/kv.ts";
 import { createLines } from "../../state/lines.ts";
@@ -24,6 +25,7 @@ import { MemoryDisk } from "../../store/memory/memory-disk.ts";
 import { openMemoryKeyspace } from "../../store/memory/memory-keyspace.ts";
 import type { Effect, OutcomeDocument, OutcomeError } from "../../wire/effects.ts";
 import { createEngine, type Engine } from "../engine.ts";
+import { createAsyncTrigger } from "../async/async-keeper.ts";
 import { createQueueTrigger } from "./queue-keeper.ts";
 
 export interface Message {
@@ -101,7 +103,11 @@ export async function openQueueWorld(clock = new ManualClock(), disk = new Memor
   const errors: unknown[] = [];
   const onError = (error: unknown): void => void errors.push(error);
   const environments = createEnvironments(keyspace);
-  const state = createStateService({ keyspace, environments, resources: [createKv(keyspace), createQueue(keyspace)] });
+  const state = createStateService({
+    keyspace,
+    environments,
+    resources: [createKv(keyspace), createQueue(keyspace), createAsync(keyspace)],
+  });
   let live: LiveDeployment | null = null;
   const engine = createEngine({
     keyspace,
@@ -128,6 +134,7 @@ export async function openQueueWorld(clock = new ManualClock(), disk = new Memor
     onError,
   };
   engine.register(createQueueTrigger(parts, engine.find));
+  engine.register(createAsyncTrigger(parts, (app) => (app === "shop" ? live : null)));
   let starts = 0;
   const shards = new Shards({
     keyspace,
