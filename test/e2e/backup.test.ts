@@ -107,7 +107,7 @@ test("rule 17: a backup taken under load holds everything acknowledged before, a
       for (let number = 2; !state.isOver; number += 1) await setState(number);
     })(),
   ]);
-  await until("thirteen deploys", () => acknowledged.deploy >= 13);
+  await until("eleven deploys", () => acknowledged.deploy >= 11);
   const before = { ...acknowledged };
   const archive = join(folder, "backup.tar");
   const saved = await aloft(["backup", archive, "--json"], server);
