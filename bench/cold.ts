@@ -18,6 +18,8 @@ import { median, percentile } from "./lib/stats.ts";
 import type { BenchOptions } from "./options.ts";
 
 const lonesMs = 100;
+/** Without zygotes a container takes more processor time than two cores have in 100 ms. */
+const loneContainersMs = 500;
 const warmsMs = 10;
 const burstApps = 20;
 const zygotesLone = 8;
@@ -43,6 +45,7 @@ export async function benchCold(options: BenchOptions): Promise<Report> {
   const dataFolder = await mkdtemp(join(tmpdir(), "aloft-bench-cold-"));
   const apps = textApps("cold", options.coldApps);
   const rounds: ColdRound[] = [];
+  const noneMs = options.sandbox === "oci" ? loneContainersMs : lonesMs;
   const started = <T>(zygotes: number, use: (server: AloftServer) => Promise<T>): Promise<T> =>
     withServer(dataFolder, zygotes, options.sandbox, use);
   try {
@@ -51,8 +54,8 @@ export async function benchCold(options: BenchOptions): Promise<Report> {
     for (let round = 0; round < options.rounds; round += 1) {
       console.log(`cold: round ${round + 1}`);
       rounds.push({
-        zygotes: await started(zygotesLone, (server) => series(server, apps)),
-        none: await started(0, (server) => series(server, apps)),
+        zygotes: await started(zygotesLone, (server) => series(server, apps, lonesMs)),
+        none: await started(0, (server) => series(server, apps, noneMs)),
         runcUs: options.sandbox === "oci" ? await plainRuncUs() : [],
         burstLastUs: await started(zygotesBurst, (server) => bursts(server, apps, zygotesBurst)),
         burstNoneLastUs: await started(0, (server) => bursts(server, apps.slice(0, 2 * burstApps), 0)),
@@ -100,8 +103,8 @@ function asleep(server: AloftServer, zygotes: number): Promise<true> {
   });
 }
 
-async function series(server: AloftServer, apps: readonly App[]): Promise<Series> {
-  const coldUs = await askSpaced(server.url, apps, lonesMs);
+async function series(server: AloftServer, apps: readonly App[], spacingMs: number): Promise<Series> {
+  const coldUs = await askSpaced(server.url, apps, spacingMs);
   const records = await readRecords(server, apps);
   const warmUs = await askSpaced(server.url, apps, warmsMs);
   return { coldUs, warmUs, records };
