@@ -3,6 +3,7 @@ import type { RequestListener, Server } from "node:http";
 import type { Context } from "../../sdk/index.ts";
 import type { LoadedFunction } from "./loaded-function.ts";
 import { exchangeWithServer } from "./node-http.ts";
+import { deliverBatch } from "./workers-queue.ts";
 import { isWorkersModule, WorkersContext, type WorkersEnvironment } from "./workers-module.ts";
 import { requestWithValue, valueOfResponse } from "./value-request.ts";
 
@@ -14,15 +15,19 @@ export function loadFetchApp(value: unknown, env: WorkersEnvironment): LoadedFun
     await valueOfResponse(await fetch(requestWithValue(input, context), context));
   const loaded: LoadedFunction = { name: "default", style: "fetch", triggers: [], limits: {}, fetch, call };
   if (typeof value !== "object" || value === null || !isWorkersModule(value)) return loaded;
-  if (typeof value.scheduled !== "function") return loaded;
+  const { scheduled, queue } = value;
+  if (typeof scheduled !== "function" && typeof queue !== "function") return loaded;
   return {
     ...loaded,
     // What the handler returns counts for nothing, as on Workers.
     event: async (trigger, payload, context) => {
-      if (trigger !== "cron") return await call(payload, context);
+      if (trigger === "queue" && typeof queue === "function") {
+        return await deliverBatch(payload, (batch) => queue.call(value, batch, env, new WorkersContext(context)));
+      }
+      if (trigger !== "cron" || typeof scheduled !== "function") return await call(payload, context);
       const { cron, scheduledTime } = payload as { cron: string; scheduledTime: number };
       const event = { type: "scheduled", cron, scheduledTime, noRetry() {} };
-      await value.scheduled?.(event, env, new WorkersContext(context));
+      await scheduled.call(value, event, env, new WorkersContext(context));
       return null;
     },
   };

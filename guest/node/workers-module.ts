@@ -1,8 +1,8 @@
 /**
  * Modules as Workers, Bun and Deno run them: `export default { fetch(request, env, ctx) }`.
  *
- * A cron trigger calls `scheduled(controller, env, ctx)` with the same `env` and the same context. `queue(batch, env, ctx)` belongs
- * here too; nothing calls it yet.
+ * Its other handlers get the same `env` and the same context: `scheduled(controller, env, ctx)` is called by a cron trigger,
+ * `queue(batch, env, ctx)` by a queue (`workers-queue.ts`).
  */
 import type { Context } from "../../sdk/index.ts";
 
@@ -21,6 +21,8 @@ export interface WorkersModule {
   fetch(request: Request, env: WorkersEnvironment, context: WorkersContext): unknown;
   /** https://developers.cloudflare.com/workers/runtime-apis/handlers/scheduled/ */
   scheduled?(event: ScheduledEvent, env: WorkersEnvironment, context: WorkersContext): unknown;
+  /** https://developers.cloudflare.com/queues/configuration/javascript-apis/ */
+  queue?(batch: unknown, env: WorkersEnvironment, context: WorkersContext): unknown;
 }
 
 export function isWorkersModule(value: object): value is WorkersModule {
