@@ -69,6 +69,8 @@ export interface SandboxProgram {
   readonly exited: Promise<SandboxExit>;
   /** Private resident bytes now, without the pages of programs and libraries shared with others; null when it has ended. */
   memoryBytes(): number | null;
+  /** Whether the kernel has ended a process in it for its memory, though it may itself live on. */
+  hasLackedMemory(): boolean;
   /** Asks it to end, with SIGTERM. */
   terminate(): void;
   /** At once and for good, with everything it started. Idempotent. */

@@ -42,6 +42,10 @@ export class BesideProgram {
     return this.#program.memoryBytes();
   }
 
+  hasLackedMemory(): boolean {
+    return this.#program.hasLackedMemory();
+  }
+
   /** SIGTERM, and SIGKILL when it has not ended by then. */
   stop(): void {
     if (this.#timer !== null || this.hasEnded) return;

@@ -179,9 +179,8 @@ export class Instance implements ExchangeLink {
   }
 
   #startBeside(program: SandboxProgram, memoryMiB: number): void {
-    // Its memory is the function's; what this process needs is the platform's.
+    // The limit is that program's, which the kernel keeps; what this process needs is allowed for beside it.
     this.memoryMiB = memoryMiB;
-    this.companionMiB = 0;
     this.#beside = new BesideProgram(
       program,
       (stream, message) => this.#logs.printed(stream, message),
@@ -312,12 +311,13 @@ export class Instance implements ExchangeLink {
   /** Private resident memory against the limit; over it the instance ends. */
   measureMemory(): void {
     this.measuredAtMs = this.#now();
-    const bytes = (this.#beside ?? this.#sandbox).memoryBytes();
-    if (bytes === null) return;
+    const own = this.#sandbox.memoryBytes();
+    if (own === null) return;
+    const bytes = own + (this.#beside?.memoryBytes() ?? 0);
     this.memoryBytes = bytes;
     const isOver = bytes > (this.memoryMiB + this.companionMiB) * 1024 * 1024;
     // The kernel ends one process; what is left of the instance is no longer what its code expects.
-    if (isOver || this.#sandbox.hasLackedMemory()) this.kill("memory");
+    if (isOver || (this.#beside ?? this.#sandbox).hasLackedMemory()) this.kill("memory");
   }
 
   #onlyStuckAreLeft(nowMs: number): boolean {
