@@ -102,6 +102,7 @@ export const limits = {
   logLinesPerSecond: 1000, // of one instance; more are dropped and counted
   logLinesBurst: 5000,
   logLineBytes: 32 * KiB, // longer lines are cut
+  outputBytesPerSecond: 5 * MiB, // of an instance's stdout or stderr; beyond it the program waits, not the node
   // --- instances
   pingSilenceMs: 200, // unanswered for this long: no new work
   blockedGraceMs: 1 * second, // unanswered for this long past an invocation's deadline: ended

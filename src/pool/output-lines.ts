@@ -1,4 +1,9 @@
-/** What a program writes to descriptors 1 and 2 past the runtime's own capture: native code, children, V8's last words. */
+/**
+ * What a program writes to descriptors 1 and 2 past the runtime's own capture: native code, children, V8's last words.
+ *
+ * Reading and cutting it is work of the node's thread, so a program that prints without end is read at a bounded rate: its
+ * pipe fills, and it waits.
+ */
 import type { Readable } from "node:stream";
 import { limits } from "../contract/limits.ts";
 import type { SandboxProgram } from "../contract/sandbox.ts";
@@ -6,6 +11,8 @@ import type { SandboxProgram } from "../contract/sandbox.ts";
 type OnLine = (stream: "stdout" | "stderr", message: string) => void;
 
 const tailChars = 4096;
+const pauseMs = 50;
+const charsPerPause = (limits.outputBytesPerSecond * pauseMs) / 1000;
 
 export class OutputLines {
   readonly #onLine: OnLine;
@@ -34,7 +41,16 @@ export class OutputLines {
   #read(source: Readable, stream: "stdout" | "stderr"): void {
     source.setEncoding("utf8");
     source.on("error", () => {});
+    let countedChars = 0;
+    let countedFromMs = performance.now();
     source.on("data", (text: string) => {
+      const nowMs = performance.now();
+      if (nowMs - countedFromMs >= pauseMs) [countedChars, countedFromMs] = [0, nowMs];
+      countedChars += text.length;
+      if (countedChars >= charsPerPause) {
+        source.pause();
+        setTimeout(() => source.resume(), pauseMs).unref();
+      }
       if (stream === "stderr") this.#stderrTail = (this.#stderrTail + text).slice(-tailChars);
       const lines = (this.#rests[stream] + text).split("\n");
       let rest = lines.pop() ?? "";
