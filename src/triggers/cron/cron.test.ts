@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cron, every, type Tick } from "../../../sdk/cron.ts";
 import type { OwnedShard } from "../../contract/durable.ts";
+import { AloftError } from "../../contract/errors.ts";
 import type { CronState } from "./cron-record.ts";
 import { cronKeys, cronShard, jsonOf } from "./cron-record.ts";
 import type { Binding } from "../binding.ts";
@@ -237,6 +238,44 @@ test("rule 4: a clock that is set back an hour runs no tick twice, one set forwa
   world.clock.stepWall(hour);
   await world.time.advance(minute);
   assert.deepEqual(world.ticks, ["22:20:00", "22:30:00", "23:30:00"]);
+});
+
+test("rule 2: ticks take effect once although a third of all commits end in COMMIT_UNKNOWN", async () => {
+  for (const overlap of ["skip", "queue", "allow"] as const) {
+    let commits = 0;
+    let isCalm = true;
+    const world = await opened({
+      wrap: (keyspace) => ({
+        clock: keyspace.clock,
+        get: (keys) => keyspace.get(keys),
+        range: (query) => keyspace.range(query),
+        watch: (prefix, onWake) => keyspace.watch(prefix, onWake),
+        close: () => keyspace.close(),
+        async commit(commit) {
+          commits += 1;
+          if (isCalm || commits % 3 !== 0) return await keyspace.commit(commit);
+          if (commits % 2 === 0) await keyspace.commit(commit);
+          throw new AloftError("COMMIT_UNKNOWN", "nobody knows");
+        },
+      }),
+    });
+    const due = new Set<number>();
+    await start(
+      world,
+      "job",
+      every("1m", { overlap, missed: "all" }, async ({ scheduledAt }) => {
+        due.add(scheduledAt);
+        await world.increment(`tick ${scheduledAt}`);
+      }),
+    );
+    isCalm = false;
+    await world.time.advance(2 * hour);
+    isCalm = true;
+    await world.time.advance(2 * minute);
+    const counts = await world.counts();
+    assert.ok(due.size >= 120, `${due.size} ticks`);
+    assert.deepEqual(counts, Object.fromEntries([...due].map((tickMs) => [`tick ${tickMs}`, 1])), overlap);
+  }
 });
 
 test("a new schedule counts from the deployment on, the same one goes on, one that is dropped comes no more", async () => {
