@@ -14,6 +14,7 @@ import { loadTool } from "./lib/run-load.ts";
 import { benchNeighbours } from "./neighbours.ts";
 import { type BenchOptions, type PartName, parseOptions, usage } from "./options.ts";
 import { benchRuntimes } from "./runtimes.ts";
+import { benchQueue } from "./queue.ts";
 import { benchWarm } from "./warm.ts";
 
 const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report>>> = {
@@ -23,6 +24,7 @@ const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report
   deploy: benchDeploy,
   faults: benchFaults,
   keyspace: benchKeyspace,
+  queue: benchQueue,
   runtimes: benchRuntimes,
   neighbours: benchNeighbours,
 };

@@ -1,7 +1,17 @@
 /** The command line of the benchmark. */
 import { parseArgs } from "node:util";
 
-export const partNames = ["warm", "cold", "density", "deploy", "faults", "keyspace", "runtimes", "neighbours"] as const;
+export const partNames = [
+  "warm",
+  "cold",
+  "density",
+  "deploy",
+  "faults",
+  "keyspace",
+  "runtimes",
+  "neighbours",
+  "queue",
+] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface BenchOptions {
@@ -16,6 +26,8 @@ export interface BenchOptions {
   /** Apps of `cold` and `density`; smaller ones only to try the benchmark itself. */
   readonly coldApps: number;
   readonly densityApps: number;
+  /** Messages that wait in `queue`'s measurement of a backlog; fewer only to try it. */
+  readonly queueBacklog: number;
   /** Of the server in `cold` and `neighbours`. */
   readonly sandbox: "process" | "oci";
 }
@@ -31,6 +43,7 @@ Parts: ${partNames.join(", ")}; all of them when none is named.
   --cold-apps N         apps of cold (200)
   --sandbox KIND        process or oci, in cold and neighbours (process)
   --density-apps N      apps of density (10000)
+  --queue-backlog N     messages that wait in queue's backlog (1000000)
 
 Examples:
   npm run bench
@@ -52,6 +65,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
       "cold-apps": { type: "string", default: "200" },
       sandbox: { type: "string", default: "process" },
       "density-apps": { type: "string", default: "10000" },
+      "queue-backlog": { type: "string", default: "1000000" },
       help: { type: "boolean", short: "h", default: false },
     },
   });
@@ -67,6 +81,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
     contestants: values.contestants?.split(",") ?? null,
     coldApps: wholeNumber("cold-apps", values["cold-apps"], 20, 1000),
     sandbox: sandboxOf(values.sandbox),
+    queueBacklog: wholeNumber("queue-backlog", values["queue-backlog"], 10_000, 10_000_000),
     densityApps: wholeNumber("density-apps", values["density-apps"], 10, 20_000),
   };
 }
