@@ -1,3 +1,7 @@
+import type { Context } from "./context.ts";
+import { type EventFunction, eventFunction, splitOptions } from "./event.ts";
+import type { FunctionOptions } from "./options.ts";
+import type { QueueRetry } from "./queue.ts";
 import { findRuntimeHost, type StateRequest } from "./runtime-host.ts";
 import { readState, stateHost, writeState } from "./state-host.ts";
 
@@ -53,6 +57,28 @@ export interface BlobListOptions {
   readonly snapshot?: boolean | undefined;
 }
 
+/** What a function is told of a blob that was put or deleted. */
+export interface BlobEvent {
+  readonly type: "created" | "deleted";
+  readonly store: string;
+  readonly key: string;
+  readonly size: number;
+  readonly hash: string;
+  readonly contentType: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** When the blob was put. */
+  readonly createdAt: Date;
+}
+
+export interface BlobEventOptions extends FunctionOptions {
+  /** Only blobs whose key begins with it. */
+  readonly prefix?: string | undefined;
+  /** As of a queue: how often and when an event is tried again. */
+  readonly retry?: QueueRetry | undefined;
+}
+
+export type BlobEventHandler = (event: BlobEvent, context: Context) => unknown;
+
 /** Durable contents of any size. */
 export interface BlobStore {
   readonly name: string;
@@ -69,6 +95,15 @@ export interface BlobStore {
   delete(key: string, options?: { readonly ifVersion?: number | undefined }): Promise<boolean>;
   /** No bytes are copied. Rejects when there is nothing to copy. */
   copy(from: string, to: string): Promise<boolean>;
+  /**
+   * Declares a function that is called for each blob that was put, once: what its handler writes commits together with the
+   * acknowledgement. A put and its event are one commit.
+   */
+  onCreated(handler: BlobEventHandler): EventFunction<BlobEvent>;
+  onCreated(options: BlobEventOptions, handler: BlobEventHandler): EventFunction<BlobEvent>;
+  /** The same for each blob that was deleted. */
+  onDeleted(handler: BlobEventHandler): EventFunction<BlobEvent>;
+  onDeleted(options: BlobEventOptions, handler: BlobEventHandler): EventFunction<BlobEvent>;
 }
 
 /**
@@ -185,8 +220,32 @@ export function blob(name: string): BlobStore {
     }
   }
 
+  function listen(on: "created" | "deleted") {
+    return (...more: [BlobEventHandler] | [BlobEventOptions, BlobEventHandler]): EventFunction<BlobEvent> => {
+      const [options, handler] = more.length === 1 ? [{}, more[0]] : more;
+      const { limits, own } = splitOptions(options);
+      async function deliver(
+        { messages }: { messages: readonly { body: WireEvent }[] },
+        context: Context,
+      ): Promise<void> {
+        for (const { body } of messages) {
+          const { createdAtMs, ...event } = body;
+          await handler({ ...event, createdAt: new Date(createdAtMs) }, context);
+        }
+      }
+      return eventFunction({
+        trigger: { kind: "blob", name, options: { on, ...own } },
+        options: limits,
+        handler,
+        deliver,
+      });
+    };
+  }
+
   return {
     name,
+    onCreated: listen("created"),
+    onDeleted: listen("deleted"),
     put: (key, body, options = {}) => tracked(put(key, body, options)),
     get: (key, options = {}) => get(key, options),
     head: async (key, { snapshot } = {}) => {
@@ -213,6 +272,8 @@ export function blob(name: string): BlobStore {
 const pageEntries = 1000;
 /** As the platform's limit of one piece. */
 const pieceBytes = 512 * 1024;
+
+type WireEvent = Omit<BlobEvent, "createdAt"> & { readonly createdAtMs: number };
 
 interface Uploaded {
   readonly upload: string;

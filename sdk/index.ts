@@ -8,6 +8,9 @@
 export { atomic } from "./atomic.ts";
 export {
   type BlobBody,
+  type BlobEvent,
+  type BlobEventHandler,
+  type BlobEventOptions,
   type BlobGetOptions,
   type BlobInfo,
   type BlobListOptions,

@@ -45,6 +45,7 @@ import { createAsyncCalls } from "./state/async/async-calls.ts";
 import { createAlarms } from "./shards/alarms.ts";
 import { Shards } from "./shards/shards.ts";
 import { createAsyncTrigger } from "./triggers/async/async-keeper.ts";
+import { createBlobTrigger } from "./triggers/blob/blob-trigger.ts";
 import { createEngine } from "./triggers/engine.ts";
 import { createQueueTrigger } from "./triggers/queue/queue-keeper.ts";
 import { openSqliteKeyspace } from "./store/sqlite/sqlite-keyspace.ts";
@@ -260,6 +261,7 @@ async function open(
   };
   engine.register(createQueueTrigger(consuming, engine.find));
   engine.register(createAsyncTrigger(consuming, (app, alias) => opened.findLive(app, alias)));
+  engine.register(createBlobTrigger(consuming, engine.find));
   const triggers = openTriggers({
     engine,
     keyspace,

@@ -1,4 +1,5 @@
 /** What may be said of an event trigger, by the code or by `aloft.json`: unknown input, checked here for both. */
+import { parseBlobOptions } from "./blob-options.ts";
 import { parseCronOptions } from "./cron-options.ts";
 import type { EventTrigger } from "./deployment.ts";
 import { limits } from "./limits.ts";
@@ -10,6 +11,10 @@ type OptionsParser = (name: string, options: Readonly<Record<string, unknown>>) 
 /** Each throws an error whose message is the rest of a sentence that begins with the trigger. */
 const parsers: Partial<Record<EventTrigger["kind"], OptionsParser>> = {
   queue: checkQueueOptions,
+  blob(name, options) {
+    parseBlobOptions(name, options);
+    return options;
+  },
   cron: (name, options) => ({ ...parseCronOptions(name, options) }),
   stream: (name, options) => ({ ...parseConsumerOptions(name, options) }),
 };

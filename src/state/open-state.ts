@@ -71,11 +71,12 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
   );
   const lines = createLines();
   const retention = openRetention({ keyspace, schedule: systemSchedule, onError });
+  const queue = createQueue(keyspace);
   const resources: readonly Resource[] = [
     createKv(keyspace),
-    createQueue(keyspace),
+    queue,
     createAsync(keyspace),
-    createBlob({ keyspace, sessions, onFreed: (environment) => collector.soon(environment) }),
+    createBlob({ keyspace, sessions, queue, onFreed: (environment) => collector.soon(environment) }),
     createStreamResource({ keyspace, onAppend: (environment, name) => retention.touch(environment, name) }),
   ];
   sweeper.sweep().catch(onError);

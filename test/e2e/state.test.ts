@@ -7,6 +7,7 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { before, after, test } from "node:test";
 import { main } from "../../src/cli/main.ts";
+import { until } from "../kit/until.ts";
 import { startTestServer, testToken, temporaryFolder, type TestServer } from "../kit/server.ts";
 
 let server: TestServer;
@@ -179,7 +180,7 @@ test("an app that was deleted and deployed again has no state", async () => {
 });
 
 const album = `
-  import { blob, http } from "aloft";
+  import { blob, http, kv } from "aloft";
   const photos = blob("photos");
   export const put = http("PUT /photos/:id", { timeout: "5m" }, async (request, { params }) => {
     await photos.put(params.id, request, { metadata: { by: "ann" } });
@@ -199,6 +200,24 @@ const album = `
     const names = [];
     for await (const { key } of photos.list()) names.push(key);
     return Response.json([await photos.head("text"), await (await photos.get("copy")).text(), names.includes("copy")]);
+  });
+  const heard = kv("heard");
+  export const made = photos.onCreated({ prefix: "event/" }, async ({ key, size, type }) => {
+    await heard.set(type + " " + key, size);
+  });
+  export const gone = photos.onDeleted({ prefix: "event/" }, async ({ key, type }) => {
+    await heard.set(type + " " + key, true);
+  });
+  export const hear = http("GET /heard", async () => {
+    const found = [];
+    for await (const { key, value } of heard.list()) found.push([key, value]);
+    return Response.json(found);
+  });
+  export const events = http("POST /events", async () => {
+    await photos.put("event/a", "hello");
+    await photos.put("other", "hello");
+    await photos.delete("event/a");
+    return new Response();
   });
   export const sum = http("POST /sum/:id", { timeout: "5m" }, async (_request, { params }) => {
     let bytes = 0;
@@ -304,4 +323,16 @@ test("aloft kv and aloft blobs show and mend what an app has stored", async (t) 
   assert.equal((await aloft("blobs", "delete", "shop", "files", "a")).code, 0);
   assert.equal((await aloft("blobs", "get", "shop", "files", "a")).code, 1);
   assert.equal((await aloft("blobs", "put", "shop", "files", "a", join(folder, "none"))).code, 2);
+});
+
+test("a function is told of blobs that are put and deleted, by their prefix", async () => {
+  await server.fetch("album", "/events", { method: "POST" });
+  const expected = [
+    ["created event/a", 5],
+    ["deleted event/a", true],
+  ];
+  await until("both are heard", async () => {
+    const heard: unknown = await (await server.fetch("album", "/heard")).json();
+    return JSON.stringify(heard) === JSON.stringify(expected);
+  });
 });

@@ -13,6 +13,7 @@ import { openMemoryKeyspace } from "../../store/memory/memory-keyspace.ts";
 import { type BlobEntry, blobPieceBytes } from "../../wire/blob-shapes.ts";
 import type { Effect } from "../../wire/effects.ts";
 import type { KvPage } from "../../wire/kv-shapes.ts";
+import { createQueue } from "../queue/queue.ts";
 import { createEnvironments } from "../environments.ts";
 import { createStateService } from "../state-service.ts";
 import { createBlob } from "./blob.ts";
@@ -31,7 +32,7 @@ async function open(t: TestContext, wrap: (keyspace: Keyspace) => Keyspace = (on
   const files = await openBlobFiles(join(folder, "blobs"), join(folder, "uploads"));
   const contents = createBlobContents(keyspace, files);
   const sessions = createBlobSessions(contents);
-  const resources = [createBlob({ keyspace, sessions, onFreed() {} })];
+  const resources = [createBlob({ keyspace, sessions, queue: createQueue(keyspace), onFreed() {} })];
   const service = createStateService({ keyspace, environments, resources });
   const shop = await environments.get("shop", "production");
   t.after(() => sessions.close());

@@ -34,6 +34,7 @@ import {
 import { checkOfVersion, conditionOf, createKeyed, keyArg, type Layout } from "../keyed.ts";
 import { decodeInfo, describedArg, encodeInfo, hashArg } from "./blob-info.ts";
 import { blobEntries, blobKey, blobRange, pendingKey, refKey } from "./blob-keys.ts";
+import { createBlobListeners } from "./blob-listeners.ts";
 import type { Uploaded } from "./blob-contents.ts";
 import type { BlobSessions } from "./blob-sessions.ts";
 
@@ -42,6 +43,8 @@ export interface BlobOptions {
   readonly sessions: BlobSessions;
   /** Contents of the environment may have lost the entry that named them. */
   readonly onFreed: (environment: Environment) => void;
+  /** Takes the messages that tell of blobs. */
+  readonly queue: Resource;
 }
 
 const layout: Layout = {
@@ -54,7 +57,8 @@ const layout: Layout = {
   value: decodeInfo,
 };
 
-export function createBlob({ keyspace, sessions, onFreed }: BlobOptions): Resource {
+export function createBlob({ keyspace, sessions, onFreed, queue }: BlobOptions): Resource {
+  const listenersOf = createBlobListeners(keyspace);
   const keyed = createKeyed(keyspace, layout);
 
   async function read(environment: Environment, { name, method, args }: StateRead): Promise<ReadReply> {
@@ -148,6 +152,7 @@ export function createBlob({ keyspace, sessions, onFreed }: BlobOptions): Resour
       case "set": {
         const info = await contentOf(name, args, into);
         into.write({ kind: "set", key: entryKey, value: encodeInfo(info) });
+        await tell("created", name, key, info, into);
         if (formerHash === info.hash) return true;
         into.write({ kind: "set", key: refKey(into.environment, info.hash, name, key), value: new Uint8Array(0) });
         break;
@@ -155,6 +160,7 @@ export function createBlob({ keyspace, sessions, onFreed }: BlobOptions): Resour
       case "delete": {
         if (former === null) return true;
         into.write({ kind: "delete", key: entryKey });
+        await tell("deleted", name, key, decodeInfo(former.value), into);
         break;
       }
       default:
@@ -165,6 +171,20 @@ export function createBlob({ keyspace, sessions, onFreed }: BlobOptions): Resour
       onFreed(into.environment);
     }
     return true;
+  }
+
+  async function tell(
+    on: "created" | "deleted",
+    name: string,
+    key: string,
+    info: BlobInfo,
+    into: CommitPlan,
+  ): Promise<void> {
+    for (const listener of await listenersOf(into.environment)) {
+      if (listener.store !== name || listener.on !== on || !key.startsWith(listener.prefix)) continue;
+      const body = { type: on, store: name, key, ...info };
+      await queue.plan({ resource: "queue", name: listener.queue, method: "send", args: { body } }, into);
+    }
   }
 
   /** What the new entry names: an upload that waits for it, or what another entry names. */
