@@ -197,6 +197,7 @@ async function open(
     keyspace,
     environments: state.environments,
     source: { findLive: (app, alias) => apps?.findLive(app, alias) ?? null, listLive: () => apps?.listLive() ?? [] },
+    schedule: systemSchedule,
     onError: onBug,
   });
   const running: Running = {

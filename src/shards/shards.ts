@@ -104,7 +104,7 @@ export class Shards {
     await Promise.all(this.#closing.values());
     if (this.#options.isAlone) return;
     try {
-      await Promise.all(had.map((shard) => this.#giveUp(shard)));
+      await Promise.all(had.map(({ shard, epoch }) => this.#giveUp(shard, epoch)));
       await this.#options.keyspace.commit({
         checks: [],
         writes: [{ kind: "delete", key: nodeKey(this.#options.nodeId) }],
@@ -207,9 +207,10 @@ export class Shards {
       const wanted = wantedOwners[shard];
       if (wanted === nodeId) {
         if (isFree && !this.#closing.has(shard) && !this.#isStalled) moves.push(this.#take(shard, version));
-      } else if (held !== undefined && this.#owned.get(shard) === held) {
-        this.#lose(held);
-        moves.push(this.#giveUp(held));
+      } else if (owner === nodeId) {
+        // Also when it is not held: a commit that took it or gave it up may have ended unknown.
+        if (held !== undefined) this.#lose(held);
+        moves.push(this.#giveUp(shard, version));
       }
     }
     await Promise.all(moves);
@@ -236,11 +237,12 @@ export class Shards {
   }
 
   /** After its keepers have closed, so that the next owner need not wait for a lease to run out. */
-  async #giveUp({ shard, epochCheck }: OwnedShard): Promise<void> {
+  async #giveUp(shard: number, version: number): Promise<void> {
     await this.#closing.get(shard);
+    const key = shardKey(shard);
     await this.#options.keyspace.commit({
-      checks: [epochCheck],
-      writes: [{ kind: "set", key: shardKey(shard), value: new Uint8Array(0) }],
+      checks: [{ kind: "version", key, version }],
+      writes: [{ kind: "set", key, value: new Uint8Array(0) }],
     });
   }
 

@@ -4,8 +4,10 @@
  */
 import type { LiveDeployment } from "../contract/deployment.ts";
 import type { Environment, Environments, OwnedShard, TriggerEngine } from "../contract/durable.ts";
+import { AloftError } from "../contract/errors.ts";
 import type { Keyspace } from "../contract/keyspace.ts";
 import { KeyLock } from "../lib/key-lock.ts";
+import type { Schedule } from "../lib/schedule.ts";
 import type { KeeperFactory } from "../shards/shards.ts";
 import { type Consumer, consumerKey, type FindTarget, type Target } from "./consumer.ts";
 import {
@@ -18,6 +20,9 @@ import {
 } from "./subscriptions.ts";
 import type { TriggerKeeper, TriggerKind } from "./trigger-kind.ts";
 
+const againMinMs = 100;
+const againMaxMs = 5_000;
+
 /** What the engine asks of `apps/`. */
 export interface LiveTriggers {
   findLive(app: string, alias: string): LiveDeployment | null;
@@ -29,6 +34,7 @@ export interface EngineOptions {
   readonly keyspace: Keyspace;
   readonly environments: Environments;
   readonly source: LiveTriggers;
+  readonly schedule: Schedule;
   readonly onError: (error: unknown) => void;
 }
 
@@ -46,7 +52,7 @@ export interface Engine extends TriggerEngine {
 }
 
 export function createEngine(options: EngineOptions): Engine {
-  const { keyspace, environments, source, onError } = options;
+  const { keyspace, environments, source, schedule, onError } = options;
   const kinds = new Map<string, TriggerKind>();
   const lock = new KeyLock();
   /** By app and alias. */
@@ -156,9 +162,23 @@ export function createEngine(options: EngineOptions): Engine {
 
   function publish(app: string, alias: string, live: LiveDeployment | null): void {
     if (isClosed) return;
-    const work = lock.run(`${app}/${alias}`, () => publishNow(app, alias, live)).catch(onError);
+    const work = lock.run(`${app}/${alias}`, () => surely(() => publishNow(app, alias, live)));
     open.add(work);
     void work.finally(() => open.delete(work));
+  }
+
+  /** What the store could not do just now is tried again; it must not depend on the next deploy. */
+  async function surely(work: () => Promise<unknown>): Promise<void> {
+    for (let pauseMs = againMinMs; ; pauseMs = Math.min(2 * pauseMs, againMaxMs)) {
+      try {
+        if (!isClosed) await work();
+        return;
+      } catch (error) {
+        onError(error);
+        if (!(error instanceof AloftError) || error.fault !== "platform" || error.code === "SHUTTING_DOWN") return;
+      }
+      await new Promise<void>((resolve) => schedule(pauseMs, resolve));
+    }
   }
 
   /** What the rows say, of environments that still are. */
@@ -201,7 +221,7 @@ export function createEngine(options: EngineOptions): Engine {
       do {
         isStale = false;
         await settled();
-        if (!isClosed) await readRows();
+        await surely(readRows);
       } while (isStale);
     })()
       .catch(onError)

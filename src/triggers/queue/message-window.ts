@@ -243,7 +243,9 @@ export class MessageWindow {
       this.#placeGroup(group);
     }
     this.#cursor = this.#options.keys.lanes.m.start;
+    // Pages that are on their way are thrown away, so what has gone since is in none that counts.
     this.#restarts += 1;
+    this.#goneMeanwhile.clear();
     this.touchAll();
   }
 
@@ -278,8 +280,10 @@ export class MessageWindow {
 
   async #readFromStart(lane: "h" | "d", to?: Key): Promise<Entry | null> {
     const { start, end } = this.#options.keys.lanes[lane];
+    const restarts = this.#restarts;
     for (let from = start; ;) {
       const { entries, next } = await this.#options.keyspace.range({ start: from, end: to ?? end });
+      if (this.#restarts !== restarts) return null;
       for (const [index, entry] of entries.entries()) {
         if (this.#room() <= 0) {
           this.#stale.add(lane);

@@ -116,6 +116,7 @@ export async function openQueueWorld(clock = new ManualClock(), disk = new Memor
       findLive: (app) => (app === "shop" ? live : null),
       listLive: () => (live === null ? [] : [{ app: "shop", alias: "production", deploymentId: live.deploymentId }]),
     },
+    schedule: time.schedule,
     onError,
   });
   const open: Call[] = [];
