@@ -16,6 +16,7 @@ const ends: (() => Promise<void>)[] = [];
 before(async () => {
   server = await startTestServer({ after: (end: () => Promise<void>) => void ends.push(end) });
   await server.deployFiles("shop", { "index.ts": shop });
+  await server.deployFiles("album", { "index.ts": album });
 });
 
 after(async () => {
@@ -227,7 +228,6 @@ const album = `
 `;
 
 test("blobs are put, read in part, copied and listed by a handler", async () => {
-  await server.deployFiles("album", { "index.ts": album });
   const bytes = Buffer.alloc(1_500_000, "0123456789");
   const put = await server.fetch("album", "/photos/a", {
     method: "PUT",
