@@ -1,8 +1,11 @@
 /** Schedules and streams on a real server: real sandboxed handlers, the control API, a restart. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { promisify } from "node:util";
 import type { CronJson, StreamJson, StreamRecordJson } from "../../src/contract/triggering.ts";
-import { startTestServer, type TestServer } from "../kit/server.ts";
+import { startTestServer, type TestServer, testToken } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
 
 let server: TestServer;
@@ -141,6 +144,33 @@ const refused: [path: string, body: unknown, code: string][] = [
   ["streams/readings/consumers/nobody/seek", { from: "earliest" }, "CONSUMER_NOT_FOUND"],
   ["streams/nowhere/consumers/each/pause", undefined, "STREAM_NOT_FOUND"],
 ];
+
+async function aloft(...args: readonly string[]): Promise<string> {
+  const bin = join(import.meta.dirname, "..", "..", "bin", "aloft");
+  const flags = ["--server", server.admin, "--token", testToken];
+  const { PATH = "" } = process.env;
+  const { stdout } = await promisify(execFile)(process.execPath, [bin, ...args, ...flags], { env: { PATH } });
+  return stdout;
+}
+
+test("the command line shows schedules and streams, appends, reads, pauses and runs", async () => {
+  assert.match(await aloft("cron", "list", "plant"), /nightly +0 3 \* \* \* \(Asia\/Shanghai\) +\d{4}-/);
+  assert.match(await aloft("cron", "run", "plant", "nightly"), /nightly has run: \{"isManual":true\}/);
+  assert.match(await aloft("cron", "pause", "plant", "nightly"), /nightly is paused/);
+  assert.match(
+    await aloft("streams", "append", "plant", "doubled", "--key", "k", "--data", "[7]"),
+    /appended 1 to doubled/,
+  );
+  const partition = JSON.parse(
+    await aloft("streams", "read", "plant", "doubled", "--from", "latest", "--json"),
+  ) as StreamRecordJson[];
+  assert.partialDeepStrictEqual(partition.at(-1), { key: "k", value: [7], partition: 0 });
+  assert.match(await aloft("streams", "show", "plant", "readings"), /each +running +0 /);
+  assert.match(await aloft("streams", "pause", "plant", "readings", "each"), /each is paused/);
+  assert.deepEqual(JSON.parse(await aloft("streams", "parked", "plant", "readings", "each", "--json")), []);
+  await assert.rejects(aloft("streams", "show", "plant", "nowhere"), { code: 1, stderr: /no stream "nowhere"/ });
+  await assert.rejects(aloft("streams", "shwo", "plant", "readings"), { code: 2, stderr: /no action "shwo"/ });
+});
 
 test("bad input is refused by its name", async () => {
   for (const [path, body, code] of refused) await assert.rejects(ask("POST", path, body), { code }, `${path} ${code}`);

@@ -81,6 +81,7 @@ export class StreamConsumer {
   #isClosing = false;
   #isEndingWindows = false;
   #cancelIdle: (() => void) | null = null;
+  #idleDueMs = 0;
   #lastRecordMs = 0;
   /** Every window up to here has been ended, and no batch has come since; null: look again. */
   #endedUntilMs: number | null = null;
@@ -337,13 +338,15 @@ export class StreamConsumer {
   /** Idle lanes let the watermark rise by time alone. */
   #watchTime(): void {
     const window = this.options.window;
-    if (this.watermark === null || window === null || this.#cancelIdle !== null) return;
+    if (this.watermark === null || window === null) return;
     const nowMs = this.clock.monotonicMs();
     const nextMs = this.watermark.nextIdleMs(nowMs);
     const closeMs =
       window.closeAfterMs === null || this.#isQuiet(nowMs) ? null : this.#lastRecordMs + window.closeAfterMs;
     const dueMs = nextMs === null ? closeMs : Math.min(nextMs, closeMs ?? nextMs);
-    if (dueMs === null) return;
+    if (dueMs === null || (this.#cancelIdle !== null && this.#idleDueMs <= dueMs)) return;
+    this.#cancelIdle?.();
+    this.#idleDueMs = dueMs;
     this.#cancelIdle = this.schedule(Math.max(1, dueMs - nowMs), () => {
       this.#cancelIdle = null;
       this.pump();

@@ -269,6 +269,17 @@ test("a stream that falls silent again and again ends its windows each time", as
   }
 });
 
+test("open windows end when the stream has been silent for as long as they wait, and no later", async () => {
+  const world = await openWorld();
+  await consume(world, sums(world, { closeAfter: "1s", idle: "30s" }));
+  await world.time.advance(2 * second);
+  await world.append("readings", [{ value: { at: 1000, n: 1 }, key: "a" }]);
+  await world.time.advance(900);
+  assert.deepEqual(await world.counts(), {});
+  await world.time.advance(200);
+  assert.equal((await world.counts())["a 0 ended"], 1);
+});
+
 test("a window whose end cannot be handled is tried again and parked in the end, and does not hold up others", async () => {
   const world = await openWorld();
   const job = stream<Reading>("readings").window<number>(
