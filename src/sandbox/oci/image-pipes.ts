@@ -49,13 +49,28 @@ export function openImagePipes(child: ChildProcess, folder: string): ImagePipes 
       child.stdin?.end("go\n");
     });
     child.once("close", () => {
-      if (!isOpen) endBoth();
+      if (isOpen) hangUp(folder);
+      else endBoth();
     });
     child.once("error", () => {
       if (!isOpen) endBoth();
     });
   });
   return { stdout, stderr, drained };
+}
+
+/**
+ * A pipe that nobody wrote to any more when it was opened for reading never says that it is at its end, until a writer has come
+ * and gone.
+ */
+function hangUp(folder: string): void {
+  for (const name of ["out", "err"]) {
+    try {
+      closeSync(openSync(join(folder, name), constants.O_WRONLY | constants.O_NONBLOCK));
+    } catch {
+      // Nobody reads it any more.
+    }
+  }
 }
 
 function openPipe(path: string): Socket | null {
