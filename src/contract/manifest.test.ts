@@ -258,3 +258,16 @@ test("the id of a deployment depends on content alone", () => {
   ];
   assert.equal(new Set([id, ...others]).size, others.length + 1);
 });
+
+test("a queue has one consumer, a stream has as many as want it", () => {
+  const consumer = (name: string, kind: "queue" | "stream"): DescribedFunction => ({
+    ...fn(name, "event"),
+    triggers: [{ kind, name: "orders", options: {} }],
+  });
+  assert.equal(manifestOf([consumer("a", "stream"), consumer("b", "stream")]).functions.length, 2);
+  assert.equal(manifestOf([consumer("a", "queue")]).functions.length, 1);
+  assertFails("CONFIG_INVALID", /a and b both consume the queue orders/, [
+    consumer("a", "queue"),
+    consumer("b", "queue"),
+  ]);
+});

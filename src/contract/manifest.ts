@@ -66,6 +66,7 @@ export function buildManifest(input: ManifestInput): Manifest {
   const listed = described.map((fn) => ({ ...fn, triggers: listedTriggers(fn, config) }));
   const routed = withDefaultUrls(listed);
   assertNoConflicts(routed);
+  assertOneConsumer(routed);
   const names = new Set(described.map(({ name }) => name));
   const functions = routed.map((fn): FunctionSpec => {
     const { name, style, triggers } = fn;
@@ -176,6 +177,24 @@ function assertNoConflicts(functions: readonly DescribedFunction[]): void {
         if (owner !== undefined) throw conflictOf(owner, { name, trigger });
         owners.set(key, { name, trigger });
       }
+    }
+  }
+}
+
+/** A message is handled once, by one function; a stream has as many consumers as there are. */
+function assertOneConsumer(functions: readonly DescribedFunction[]): void {
+  const consumers = new Map<string, string>();
+  for (const { name, triggers } of functions) {
+    for (const trigger of triggers) {
+      if (trigger.kind !== "queue") continue;
+      const other = consumers.get(trigger.name);
+      if (other !== undefined) {
+        throw new AloftError("CONFIG_INVALID", `${other} and ${name} both consume the queue ${trigger.name}`, {
+          hint: "give each a queue of its own, or use a stream, which has any number of consumers",
+          detail: { functions: [other, name] },
+        });
+      }
+      consumers.set(trigger.name, name);
     }
   }
 }
