@@ -203,7 +203,8 @@ test("Python has the same, in its handlers of requests and of events", { skip: n
   assert.equal((await told("PUT", "/blobs/files/a", "x".repeat(1_200_000), "text/plain")).status, 204);
   assert.equal((await told("GET", "/blobs/files/a")).text.length, 1_200_000);
   assert.equal((await told("POST", "/write", '{"resource":"file"}')).status, 400);
-  assert.equal((await told("PATCH", "/kv/s/a", "1")).status, 405);
+  // More than a socket holds: who answers without reading it breaks the connection under the client.
+  assert.equal((await told("PATCH", "/kv/s/a", "x".repeat(1_200_000))).status, 405);
   const wsgi = await server.fetch("snake", "/wsgi");
   assert.equal(((await wsgi.json()) as Told).status, 204);
 

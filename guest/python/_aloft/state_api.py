@@ -67,7 +67,7 @@ def _handler_class(calls):
             pass
 
         def _serve(self):
-            self._rest = None
+            self._pieces = self._read_pieces()
             try:
                 _answer(self, lambda call: calls.ask(call, self.headers.get("aloft-invocation") or None))
             except StateError as error:
@@ -76,9 +76,21 @@ def _handler_class(calls):
                 self._fail(error.status, error.code, str(error))
 
         def _fail(self, status, code, message):
-            # What of the body was not read would be taken for the next request.
-            self.close_connection = True
+            # A client that still sends its body would find the connection broken and never read the answer.
+            self.close_connection = not self._drain()
             self.reply(status, json.dumps({"code": code, "message": message}).encode())
+
+        def _drain(self):
+            """Whether what was left of the body is read: else it would be taken for the next request."""
+            left = _BODY_MAX
+            try:
+                for piece in self._pieces:
+                    left -= len(piece)
+                    if left < 0:
+                        return False
+            except Refused:
+                return False
+            return True
 
         def reply(self, status, body=b"", content_type="application/json", headers=()):
             self.send_response(status)
@@ -92,7 +104,10 @@ def _handler_class(calls):
                 self.wfile.write(body)
 
         def pieces(self):
-            """The body, at most so much at once."""
+            """The body, at most so much at once; what was taken does not come again."""
+            return self._pieces
+
+        def _read_pieces(self):
             if "chunked" in self.headers.get("transfer-encoding", "").lower():
                 while True:
                     size = int(self.rfile.readline(64).split(b";")[0] or b"0", 16)
