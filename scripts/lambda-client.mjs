@@ -15,7 +15,7 @@ writeFileSync(join(folder, "package.json"), '{ "name": "lambda-client", "private
 const house = join(import.meta.dirname, "..");
 const places = [
   join(process.execPath, "..", ".."),
-  ...globSync("node_modules/node/**/node-linux-*", { cwd: house }),
+  ...globSync("node_modules/node/**/node-linux-*", { cwd: house }).map((place) => join(house, place)),
   "/usr",
 ];
 const nodedir = places.find((place) => existsSync(join(place, "include", "node", "node_api.h")));

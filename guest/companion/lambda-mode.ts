@@ -23,8 +23,8 @@ import { Environment, EnvironmentError } from "./lambda/environment.ts";
 import { functionOf, thrownBy } from "./lambda/lambda-function.ts";
 
 const clientPackage = "aws-lambda-ric";
-/** A little less than the node waits for a start, so that it is said who was late. */
-const initMs = 28_000;
+/** AWS's own; what takes longer has the time of its first invocation. */
+const initMs = 10_000;
 
 export async function startLambdaProgram(
   assign: Assign,

@@ -7,6 +7,7 @@
  * `waitUntil` promises are still open. ended: the node knows the outcome; whatever comes later is ignored.
  */
 import type { Context } from "../../sdk/index.ts";
+import { InvokeKind } from "../../src/wire/frames.ts";
 import type { BodySource } from "./body.ts";
 
 export interface Identity {
@@ -210,5 +211,13 @@ export class InvocationContext implements Context {
 
   get function(): string {
     return this.#functionName;
+  }
+
+  /** JSON that the caller of a call by name said beside the payload; "" for none. Requests have headers of their own. */
+  saidByCaller(header: string): string {
+    if (this.#invocation.kind !== InvokeKind.call) return "";
+    const { headers } = this.#invocation;
+    const at = headers.indexOf(header);
+    return at < 0 || at % 2 !== 0 ? "" : Buffer.from(headers[at + 1] ?? "", "base64").toString();
   }
 }

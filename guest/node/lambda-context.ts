@@ -1,5 +1,7 @@
 /** The second argument of a Lambda handler, and the variables a Lambda function finds in its environment. */
 import type { Context } from "../../sdk/index.ts";
+import { clientContextHeader, cognitoIdentityHeader } from "../../src/wire/messages.ts";
+import { InvocationContext } from "./invocation.ts";
 
 export interface LambdaContext {
   /** false: the answer of a callback ends the invocation although timers of the handler still run. */
@@ -11,8 +13,10 @@ export interface LambdaContext {
   readonly awsRequestId: string;
   readonly logGroupName: string;
   readonly logStreamName: string;
-  readonly identity: undefined;
-  readonly clientContext: undefined;
+  /** `{ cognitoIdentityId, cognitoIdentityPoolId }`; undefined unless the caller said it, here and below. */
+  readonly identity: unknown;
+  /** `{ client, custom, env }` */
+  readonly clientContext: unknown;
   readonly getRemainingTimeInMillis: () => number;
   /** The three from before callbacks: they end the invocation. */
   readonly done: LambdaCallback;
@@ -25,6 +29,7 @@ export type LambdaCallback = (error?: unknown, result?: unknown) => void;
 /** A plain object, for handlers spread it. */
 export function lambdaContext(context: Context, finish: LambdaCallback): LambdaContext {
   const env = process.env;
+  const { clientContext, cognitoIdentity } = saidByCaller(context);
   const functionName = env["AWS_LAMBDA_FUNCTION_NAME"] ?? context.function;
   return {
     callbackWaitsForEmptyEventLoop: true,
@@ -35,13 +40,26 @@ export function lambdaContext(context: Context, finish: LambdaCallback): LambdaC
     awsRequestId: context.invocationId,
     logGroupName: env["AWS_LAMBDA_LOG_GROUP_NAME"] ?? `/aws/lambda/${functionName}`,
     logStreamName: env["AWS_LAMBDA_LOG_STREAM_NAME"] ?? "$LATEST",
-    identity: undefined,
-    clientContext: undefined,
+    identity: parsed(cognitoIdentity),
+    clientContext: parsed(clientContext),
     getRemainingTimeInMillis: () => Math.max(0, Math.floor(context.deadline - Date.now())),
     done: finish,
     fail: (error) => finish(error ?? new Error("the handler called context.fail")),
     succeed: (result) => finish(null, result),
   };
+}
+
+/** JSON; "" for none. */
+export function saidByCaller(context: Context): { readonly clientContext: string; readonly cognitoIdentity: string } {
+  if (!(context instanceof InvocationContext)) return { clientContext: "", cognitoIdentity: "" };
+  return {
+    clientContext: context.saidByCaller(clientContextHeader),
+    cognitoIdentity: context.saidByCaller(cognitoIdentityHeader),
+  };
+}
+
+function parsed(json: string): unknown {
+  return json === "" ? undefined : JSON.parse(json);
 }
 
 export interface LambdaSurroundings {

@@ -3,6 +3,7 @@ import { validateHeaderValue } from "node:http";
 import { limits } from "../contract/limits.ts";
 import { json } from "./answer.ts";
 import { readBytes } from "./body.ts";
+import { saidInHeaders } from "./lambda-headers.ts";
 import type { Resource } from "./route-table.ts";
 
 export const functionResources: readonly Resource[] = [
@@ -21,8 +22,9 @@ export const functionResources: readonly Resource[] = [
       const { app = "", function: name = "" } = params;
       const alias = query.alias();
       deps.apps.getApp(app);
+      const said = saidInHeaders(request);
       const payload = await readBytes(request, limits.payloadBytes);
-      const result = await deps.caller.call({ app, alias, function: name, payload, signal });
+      const result = await deps.caller.call({ app, alias, function: name, payload, ...said, signal });
       return {
         kind: "bytes",
         headers: {

@@ -7,6 +7,12 @@ export interface CallRequest {
   readonly function: string;
   /** The payload's bytes: JSON for `fn`, Lambda and events; the request's body for http functions. At most 6 MiB. */
   readonly payload: Uint8Array;
+  /** A JSON object on one line, which a Lambda function finds as the client context of its context. */
+  readonly clientContext?: string;
+  /** The same of its Cognito identity: `{"cognitoIdentityId", "cognitoIdentityPoolId"}`. */
+  readonly cognitoIdentity?: string;
+  /** The trace that the call belongs to; a new one where it is absent, or none. */
+  readonly traceparent?: string;
   readonly signal?: AbortSignal;
 }
 

@@ -117,6 +117,7 @@ export const limits = {
   processesPerInstance: 256, // threads included: Node has ten, and one for each worker
   openFilesPerInstance: 4096, // sockets included; four times what AWS Lambda gives
   payloadBytes: 6 * MiB, // input and output of `fn` and Lambda handlers, as AWS Lambda
+  clientContextBytes: 3583, // of X-Amz-Client-Context, in base64, as AWS Lambda
   // --- events
   resourceNameChars: 128, // of a queue, a stream, a kv or blob store; stands in every key of it
   triggerOptionsBytes: 4 * KiB,

@@ -11,6 +11,7 @@ import { routesOf } from "../contract/route.ts";
 import type { Clock } from "../lib/clock.ts";
 import { traceparent } from "../lib/ids.ts";
 import { InvokeKind } from "../wire/frames.ts";
+import { clientContextHeader, cognitoIdentityHeader } from "../wire/messages.ts";
 import { GatheredExchange } from "./gathered-exchange.ts";
 import { recordOf } from "./invocation-record.ts";
 
@@ -21,6 +22,9 @@ export interface CallExchangeOptions {
   readonly trigger: "invoke" | "call";
   readonly invocationId: string;
   readonly traceparent: string | null;
+  /** JSON on one line, of a Lambda function's context. */
+  readonly clientContext: string | null;
+  readonly cognitoIdentity: string | null;
   readonly payload: Buffer;
   /** Monotonic. */
   readonly arrivedAtMs: number;
@@ -90,9 +94,17 @@ function textFor(options: CallExchangeOptions, takesRequest: boolean): string {
   const method = takesRequest && route !== undefined && route.method !== "*" ? route.method : "POST";
   const path = takesRequest && route !== undefined ? plainPath(route.path) : "/";
   const lines = [invocationId, trace, "1", method, "http://localhost", path, "127.0.0.1", ""];
+  // In base64: the text of a frame is latin1.
+  if (!takesRequest && options.clientContext !== null) lines.push(clientContextHeader, base64(options.clientContext));
+  if (!takesRequest && options.cognitoIdentity !== null)
+    lines.push(cognitoIdentityHeader, base64(options.cognitoIdentity));
   if (takesRequest) lines.push("host", "localhost", "content-length", String(payload.length));
   if (takesRequest && payload.length > 0) lines.push("content-type", contentTypeOf(payload));
   return lines.join("\n");
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString("base64");
 }
 
 /** A route's path as one that it matches: `/files/*` -> `/files/`, `/links/:id` stays as it is and gets ":id" as the id. */

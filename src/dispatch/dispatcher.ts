@@ -129,14 +129,16 @@ export class Dispatcher implements Dispatching, Caller, Delivering {
   async call(request: CallRequest): Promise<CallResult> {
     const route = this.#options.router.routeNamed(request.app, request.alias);
     if (route.kind === "failure") throw errorOfFailure(route);
-    return await this.#callFunction(route.live, request.function, request.payload, "invoke", null, request.signal);
+    return await this.#callFunction(route.live, { ...request, trigger: "invoke" });
   }
 
   /** Never rejects: a failure is the answer. */
   async callNested(call: NestedCall): Promise<NestedAnswer> {
     try {
       const payload = Buffer.from(JSON.stringify(call.payload ?? null));
-      const result = await this.#callFunction(call.live, call.function, payload, "call", call.traceparent, undefined);
+      const traceparent = call.traceparent === null ? {} : { traceparent: call.traceparent };
+      const asked = { function: call.function, payload, trigger: "call", ...traceparent } as const;
+      const result = await this.#callFunction(call.live, asked);
       const text = Buffer.from(result.body).toString();
       const isJson = result.contentType.includes("json");
       return { ok: true, value: text === "" ? null : isJson ? JSON.parse(text) : text };
@@ -148,12 +150,9 @@ export class Dispatcher implements Dispatching, Caller, Delivering {
 
   async #callFunction(
     live: LiveDeployment,
-    name: string,
-    payload: Uint8Array,
-    trigger: "invoke" | "call",
-    traceparent: string | null,
-    signal: AbortSignal | undefined,
+    asked: Omit<CallRequest, "app" | "alias"> & { readonly trigger: "invoke" | "call" },
   ): Promise<CallResult> {
+    const { function: name, payload, trigger, traceparent = null, clientContext, cognitoIdentity, signal } = asked;
     const { functions } = live.manifest;
     const functionNumber = functions.findIndex((one) => one.name === name);
     const spec = functions[functionNumber];
@@ -170,6 +169,8 @@ export class Dispatcher implements Dispatching, Caller, Delivering {
       trigger,
       invocationId: this.#options.newInvocationId(),
       traceparent,
+      clientContext: clientContext ?? null,
+      cognitoIdentity: cognitoIdentity ?? null,
       payload: Buffer.from(payload),
       arrivedAtMs: nowMs,
       startedAtMs: this.#options.clock.nowMs(),

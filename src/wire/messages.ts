@@ -15,6 +15,10 @@ import { FrameType, payloadBytesMax } from "./frames.ts";
 import { WireError } from "./reader.ts";
 import type { FrameWriter } from "./writer.ts";
 
+/** Headers of a call by name (kind 1): what its caller said beside the payload, JSON in base64. */
+export const clientContextHeader = "x-amz-client-context";
+export const cognitoIdentityHeader = "x-amz-cognito-identity";
+
 export interface Hello {
   readonly protocol: number;
   readonly runtime: string;

@@ -20,6 +20,10 @@ while true; do
       curl -sS -o /dev/null "$api/invocation/unknown/response" -d '"for another"'
       curl -sS -o /dev/null "$api/invocation/$id/response" -d '"first"'
       curl -sS -w ' %{http_code}\n' "$api/invocation/$id/response" -d '"second"' ;;
+    *said*)
+      header() { sed -n "s/^$1: *//Ip" "$headers" | tr -d '\r'; }
+      quoted() { header "$1" | sed 's/[\\"]/\\&/g'; }
+      curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\"context\":\"$(quoted Lambda-Runtime-Client-Context)\",\"identity\":\"$(quoted Lambda-Runtime-Cognito-Identity)\",\"trace\":\"$(header Lambda-Runtime-Trace-Id)\"}" ;;
     *garbage*) curl -sS -o /dev/null "$api/invocation/$id/response" -d 'no JSON' ;;
     *) curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\"event\":$event,\"name\":\"$AWS_LAMBDA_FUNCTION_NAME\",\"pid\":$$,\"api\":\"$AWS_LAMBDA_RUNTIME_API\"}" ;;
   esac

@@ -1,7 +1,7 @@
 /** Programs that speak the Lambda Runtime API: what runs on AWS as a custom runtime runs here unchanged, and fails alike. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { AloftError } from "../../src/contract/errors.ts";
@@ -113,6 +113,34 @@ suite("custom runtimes", () => {
         await chmod(`${dir}/bootstrap`, 0o755);
       }
       await assert.rejects(server.deploy(dir), { code, message }, name);
+    }
+  });
+
+  test("a runtime that is slow to ask is started anew with the first call, within that one's time", async () => {
+    const slow = (times: string): string => `#!/bin/sh
+if [ "$(ls "$TMPDIR" | grep -c '^start-')" -lt ${times} ]; then mktemp "$TMPDIR/start-XXXXXX" >/dev/null; exec sleep 60; fi
+exec ./runtime.sh
+`;
+    const deploySlow = async (app: string, times: string): Promise<void> => {
+      const dir = join(await temporaryFolder(scope), app);
+      await mkdir(dir);
+      await writeFile(
+        join(dir, "aloft.json"),
+        `{ "functions": { "default": { "timeout": "2s", "maxInstances": 1 } } }`,
+      );
+      await writeFile(join(dir, "bootstrap"), slow(times));
+      await copyFile(join(import.meta.dirname, "bootstrap.sh"), join(dir, "runtime.sh"));
+      for (const name of ["bootstrap", "runtime.sh"]) await chmod(join(dir, name), 0o755);
+      await server.deploy(dir);
+    };
+    await Promise.all([deploySlow("slow-once", "1"), deploySlow("slow-always", "99")]);
+    assert.partialDeepStrictEqual(await invoke("slow-once", { a: 1 }), { event: { a: 1 } });
+    await until("the report", async () =>
+      (await linesOf("slow-once")).some((line) => /^INIT_REPORT .*\tPhase: init\tStatus: timeout$/.test(line)),
+    );
+    // One that never asks costs each caller the function's time, and no more.
+    for (let call = 0; call < 2; call += 1) {
+      await assert.rejects(invoke("slow-always", {}), { code: "FUNCTION_TIMEOUT" });
     }
   });
 

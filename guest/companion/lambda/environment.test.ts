@@ -1,6 +1,8 @@
 /** Real processes: runtimes and extensions written in Node, which ask a real Runtime API. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { EnvironmentError } from "./environment.ts";
 import { answerOf, client, errorOf, type Given, make, obedient, watcher } from "./environment.fixture.ts";
@@ -58,16 +60,39 @@ test("a start that the runtime itself gives up is its own error", async (t) => {
   await assert.rejects(environment.open(), { name: "Runtime.NoHandler", message: "no such handler" });
 });
 
-test("whoever never asks for a first event is named", async (t) => {
+test("whoever does not ask for a first event in time is named, and started anew within an invocation", async (t) => {
   const silent = `#!${process.execPath}\nsetTimeout(() => {}, 60_000);`;
   const cases: readonly [Given, RegExp][] = [
-    [{ bootstrap: silent }, /^the runtime did not ask for a first event within 0\.1 s$/],
-    [{ extensions: { mute: silent } }, /^the extension mute did not ask/],
+    [{ bootstrap: silent }, /^function 2 the runtime did not ask for a first event within 0\.1 s: all is started anew/],
+    [{ extensions: { mute: silent } }, /^function 2 the extension mute did not ask/],
   ];
   for (const [given, message] of cases) {
-    const { environment } = make(t, { ...given, initMs: 100 });
-    await assert.rejects(environment.open(), { name: "Sandbox.Timedout", message });
+    const { environment, invoke, printed } = make(t, { ...given, initMs: 100 });
+    await environment.open();
+    const phase = (): string => environment.phase;
+    assert.equal(phase(), "cold");
+    assert.match(printed[0]!, /^function 2 INIT_REPORT Init Duration: \d+\.\d\d ms\tPhase: init\tStatus: timeout$/);
+    assert.match(printed[1]!, message);
+    const hanging = invoke({}, "late");
+    while (phase() !== "init") await new Promise(setImmediate);
+    environment.timeOut("late");
+    assert.deepEqual(errorOf(await hanging), ["Sandbox.Timedout", "RequestId: late Error: Task timed out"]);
   }
+});
+
+test("a start that was too slow is done again with the first invocation, once for it and those after it", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "aloft-slow-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const slow = obedient.replace(
+    'note("runtime started");',
+    `while (!require("node:fs").existsSync(process.env.GO)) await new Promise((resolve) => setTimeout(resolve, 5));`,
+  );
+  const GO = join(folder, "go");
+  const { environment, invoke } = make(t, { bootstrap: slow, initMs: 100, env: { GO } });
+  await environment.open();
+  writeFileSync(GO, "");
+  const { pid } = answerOf(await invoke({}, "a"));
+  assert.equal(answerOf(await invoke({}, "b")).pid, pid);
 });
 
 test("a runtime that hangs while it starts anew is ended when the invocation's time is over", async (t) => {

@@ -27,7 +27,7 @@ export interface EnvironmentOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Absolute paths of the external extensions. */
   readonly extensions: readonly string[];
-  /** How long the first start may take. */
+  /** How long the first start may take: what is late is ended, and starts anew with the first invocation. */
   readonly initMs: number;
   readonly printed: (descriptor: 1 | 2, line: string, extension: string | null) => void;
   /** A runtime that somebody else starts, where no process of it is seen; the API is then at this port. */
@@ -96,21 +96,39 @@ export class Environment {
     return this.#phase;
   }
 
-  /** Opens the API and starts everything once. Throws an EnvironmentError; then nothing of it is left. */
+  /**
+   * Opens the API and starts everything once. Who is too slow for that is given the time of the first invocation, as on AWS;
+   * a runtime that somebody else starts cannot be. Throws an EnvironmentError; then nothing of it is left.
+   */
   async open(): Promise<void> {
     this.#address = await this.#api.open(this.#options.outside?.port ?? 0);
-    const { initMs } = this.#options;
+    const { initMs, outside } = this.#options;
+    let late = "";
     const timer = setTimeout(() => {
-      this.#failWith("Sandbox.Timedout", `${this.#missing()} did not ask for a first event within ${initMs / 1000} s`);
+      late = `${this.#missing()} did not ask for a first event within ${initMs / 1000} s`;
+      this.#isTimeout = true;
+      this.#failWith("Sandbox.Timedout", late);
     }, initMs);
     try {
       await this.#start("init");
     } catch (error) {
+      if (late !== "" && outside === undefined) {
+        await this.#reset("timeout");
+        this.#sayLate(late);
+        return;
+      }
       await this.shutdown("failure");
       throw error;
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #sayLate(late: string): void {
+    const duration = this.#initDurationMs.toFixed(2);
+    this.#options.printed(2, `INIT_REPORT Init Duration: ${duration} ms\tPhase: init\tStatus: timeout`, null);
+    this.#options.printed(2, `${late}: all is started anew with the first invocation, within its timeout`, null);
+    this.#initDurationMs = 0;
   }
 
   /** Who has not asked for a first event yet. */

@@ -4,7 +4,7 @@
  */
 import type { Context } from "../../../sdk/index.ts";
 import { BadResponse, Exited } from "../../node/answer.ts";
-import { lambdaArn } from "../../node/lambda-context.ts";
+import { lambdaArn, saidByCaller } from "../../node/lambda-context.ts";
 import { amazonTraceId, functionUrlEvent } from "../../node/lambda-event.ts";
 import { headFromMetadata, responseFromResult } from "../../node/lambda-response.ts";
 import type { LoadedFunction } from "../../node/loaded-function.ts";
@@ -22,8 +22,7 @@ export function functionOf(environment: Environment, name: string): LoadedFuncti
       deadlineMs: context.deadline,
       functionArn: lambdaArn(name),
       traceId: amazonTraceId(context.traceparent),
-      clientContext: "",
-      cognitoIdentity: "",
+      ...saidByCaller(context),
       contentType: "",
       event,
     };

@@ -240,8 +240,8 @@ function errorPayload(body: Buffer, contentType: string): Buffer {
 function sendInvoke(response: ServerResponse, invoke: Invoke): void {
   const optional: readonly [string, string][] = [
     ["Lambda-Runtime-Trace-Id", invoke.traceId],
-    ["Lambda-Runtime-Client-Context", invoke.clientContext],
-    ["Lambda-Runtime-Cognito-Identity", invoke.cognitoIdentity],
+    ["Lambda-Runtime-Client-Context", utf8(invoke.clientContext)],
+    ["Lambda-Runtime-Cognito-Identity", utf8(invoke.cognitoIdentity)],
   ];
   response.writeHead(200, {
     "Content-Type": invoke.contentType === "" ? "application/json" : invoke.contentType,
@@ -252,4 +252,9 @@ function sendInvoke(response: ServerResponse, invoke: Invoke): void {
     "Content-Length": invoke.event.length,
   });
   response.end(invoke.event);
+}
+
+/** Headers are written as latin1, a character a byte: so the bytes on the wire are those of UTF-8, as AWS writes them. */
+function utf8(text: string): string {
+  return Buffer.from(text).toString("latin1");
 }

@@ -41,8 +41,23 @@ def environment(assign, handler, python):
 
 
 class CognitoIdentity:
-    cognito_identity_id = None
-    cognito_identity_pool_id = None
+    def __init__(self, said):
+        self.cognito_identity_id = said.get("cognitoIdentityId")
+        self.cognito_identity_pool_id = said.get("cognitoIdentityPoolId")
+
+
+class Client:
+    def __init__(self, said):
+        for name in ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name"):
+            setattr(self, name, said.get(name))
+
+
+class ClientContext:
+    def __init__(self, said):
+        self.custom = said.get("custom")
+        self.env = said.get("env")
+        client = said.get("client")
+        self.client = Client(client) if isinstance(client, dict) else None
 
 
 class LambdaContext:
@@ -60,8 +75,9 @@ class LambdaContext:
             env.get("AWS_REGION", REGION),
             self.function_name,
         )
-        self.identity = CognitoIdentity()
-        self.client_context = None
+        self.identity = CognitoIdentity(_said(invocation, "x-amz-cognito-identity") or {})
+        said = _said(invocation, "x-amz-client-context")
+        self.client_context = None if said is None else ClientContext(said)
         self.tenant_id = None
         self._deadline = invocation.deadline
 
@@ -70,6 +86,14 @@ class LambdaContext:
 
     def log(self, message):
         print(message)
+
+
+def _said(invocation, header):
+    """What the caller of a call by name said beside the payload; requests have headers of their own."""
+    if invocation.kind == frames.KIND_HTTP:
+        return None
+    value = dict(invocation.headers).get(header)
+    return None if value is None else json.loads(base64.b64decode(value))
 
 
 def call(handler, invocation):
