@@ -14,7 +14,7 @@ import { pathToFileURL } from "node:url";
 
 const root = join(import.meta.dirname, "..");
 const factor = Number(process.argv[2] ?? 20);
-const files = globSync("{src,guest,sdk,test}/**/*.test.ts", { cwd: root }).filter((file) =>
+const files = globSync(["{src,guest,sdk,test}/**/*.test.ts", "examples/*/*.test.ts"], { cwd: root }).filter((file) =>
   /ALOFT_SOAK|from "fast-check"|from "[^"]*\.suite\.ts"/.test(readFileSync(join(root, file), "utf8")),
 );
 
