@@ -1,9 +1,10 @@
 /**
  * Cold: the first byte from an app that has no instance.
  *
- * So many different apps, each asked once, one every 100 ms, on a connection of its own whose set-up is counted; then all
- * of them once more, warm, so that what is not the cold start's doing shows. The server is started anew before every
- * series: nothing runs, zygotes apart. Bursts ask 20 sleeping apps in one turn of the event loop, with 20 zygotes ready.
+ * So many different apps, each asked once, one every 100 ms (containers: 500 ms), on a connection of its own whose set-up
+ * is counted; then all of them once more, warm, so that what is not the cold start's doing shows. The server is started
+ * anew before every series: nothing runs, zygotes apart. Bursts ask 20 sleeping apps in one turn of the event loop, with
+ * 20 zygotes ready.
  */
 import { rm, mkdtemp } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
@@ -18,7 +19,7 @@ import { median, percentile } from "./lib/stats.ts";
 import type { BenchOptions } from "./options.ts";
 
 const lonesMs = 100;
-/** Without zygotes a container takes more processor time than two cores have in 100 ms. */
+/** A container takes more processor time than two cores have in 100 ms, that of a zygote's replacement too. */
 const loneContainersMs = 500;
 const warmsMs = 10;
 const burstApps = 20;
@@ -45,7 +46,7 @@ export async function benchCold(options: BenchOptions): Promise<Report> {
   const dataFolder = await mkdtemp(join(tmpdir(), "aloft-bench-cold-"));
   const apps = textApps("cold", options.coldApps);
   const rounds: ColdRound[] = [];
-  const noneMs = options.sandbox === "oci" ? loneContainersMs : lonesMs;
+  const spacingMs = options.sandbox === "oci" ? loneContainersMs : lonesMs;
   const started = <T>(zygotes: number, use: (server: AloftServer) => Promise<T>): Promise<T> =>
     withServer(dataFolder, zygotes, options.sandbox, use);
   try {
@@ -54,8 +55,8 @@ export async function benchCold(options: BenchOptions): Promise<Report> {
     for (let round = 0; round < options.rounds; round += 1) {
       console.log(`cold: round ${round + 1}`);
       rounds.push({
-        zygotes: await started(zygotesLone, (server) => series(server, apps, lonesMs)),
-        none: await started(0, (server) => series(server, apps, noneMs)),
+        zygotes: await started(zygotesLone, (server) => series(server, apps, spacingMs)),
+        none: await started(0, (server) => series(server, apps, spacingMs)),
         runcUs: options.sandbox === "oci" ? await plainRuncUs() : [],
         burstLastUs: await started(zygotesBurst, (server) => bursts(server, apps, zygotesBurst)),
         burstNoneLastUs: await started(0, (server) => bursts(server, apps.slice(0, 2 * burstApps), 0)),
@@ -67,7 +68,7 @@ export async function benchCold(options: BenchOptions): Promise<Report> {
   return {
     part: "cold",
     tables: [
-      firstByteTable(rounds),
+      firstByteTable(rounds, spacingMs),
       burstTable(rounds),
       breakdownTable(rounds.flatMap(({ zygotes }) => zygotes.records)),
     ],
@@ -119,7 +120,7 @@ async function bursts(server: AloftServer, apps: readonly App[], zygotes: number
   return lastUs;
 }
 
-function firstByteTable(rounds: readonly ColdRound[]): Table {
+function firstByteTable(rounds: readonly ColdRound[], spacingMs: number): Table {
   const row = (name: string, pick: (round: ColdRound) => readonly number[]): string[] => [
     name,
     ...[0.5, 0.9, 0.99, 1].map((fraction) =>
@@ -127,7 +128,7 @@ function firstByteTable(rounds: readonly ColdRound[]): Table {
     ),
   ];
   return {
-    title: `cold: first byte in ms, ${rounds[0]?.zygotes.coldUs.length ?? 0} apps ${lonesMs} ms apart`,
+    title: `cold: first byte in ms, ${rounds[0]?.zygotes.coldUs.length ?? 0} apps ${spacingMs} ms apart`,
     columns: ["", "p50", "p90", "p99", "max"],
     rows: [
       row(`cold, ${zygotesLone} zygotes`, ({ zygotes }) => zygotes.coldUs),

@@ -29,8 +29,13 @@ export interface GroupHost {
   spareCores(): number;
   /** Whether instances reach what they may and nothing else. */
   readonly keepsNetwork: boolean;
-  /** A process for the group, made its own; null when the memory budget has no room. Throws SANDBOX_START_FAILED. */
-  newInstance(group: Group): Instance | null;
+  /**
+   * A process for the group, made its own; null when the memory budget has no room, "later" when the machine starts as many
+   * as it can: `growFurther` is called then. Throws SANDBOX_START_FAILED.
+   */
+  newInstance(group: Group): Instance | "later" | null;
+  /** A process that was started has said hello or has ended: another may be started. */
+  startEnded(): void;
   /** For a group whose program is an image: starts it beside the instance. null for any other. */
   besideOf(group: Group): ((instanceId: string) => SandboxProgram) | null;
   /** The group has something to be looked after. */
@@ -63,6 +68,8 @@ export class Group implements InstanceOwner {
   readonly #readyWaiters: ReadyWaiter[] = [];
   readonly #meter: LoadMeter;
   #scaler: ScalerState | null = null;
+  /** Instances that the last decision wanted. */
+  #desired = 0;
   #running = 0;
   #failures = 0;
   #retryAtMs = 0;
@@ -104,7 +111,7 @@ export class Group implements InstanceOwner {
   }
 
   get isEmpty(): boolean {
-    return this.instances.length === 0 && this.#waiters.length === 0;
+    return this.instances.length === 0 && this.#waiters.length === 0 && this.#readyWaiters.length === 0;
   }
 
   /** On the path of every request. */
@@ -141,7 +148,7 @@ export class Group implements InstanceOwner {
     this.#failures = 0;
     this.#retryAtMs = 0;
     const ready = new Promise<void>((resolve, reject) => this.#readyWaiters.push({ resolve, reject }));
-    if (!this.instances.some((one) => one.state !== "draining") && !this.#grow()) {
+    if (!this.instances.some((one) => one.state !== "draining") && this.#grow() === "no") {
       this.#settleReady(
         this.#lastError ?? new AloftError("NO_INSTANCE", "the memory budget has no room for an instance"),
       );
@@ -223,7 +230,8 @@ export class Group implements InstanceOwner {
     // A blocked one does no work: its place is taken by another, as far as the group may grow at all.
     const blocked = instances.reduce((count, one) => (one.state === "ready" && one.isBlocked ? count + 1 : count), 0);
     const most = Math.min(desired + blocked, this.#policy.maxInstances);
-    for (let count = coming; count < most && nowMs >= this.#retryAtMs; count += 1) if (!this.#grow()) break;
+    this.#desired = most;
+    for (let count = coming; count < most && nowMs >= this.#retryAtMs; count += 1) if (this.#grow() !== "grown") break;
     for (const victim of idleVictims(instances, desired, nowMs, this.spec.limits)) victim.drain(nowMs);
     if (instances.length === 0) this.#scaler = null;
     else this.#dispatchWaiters();
@@ -277,18 +285,28 @@ export class Group implements InstanceOwner {
     if (wantsInstanceNow(this.#running, this.#waiters.length, ready, starting, this.#policy)) this.#grow();
   }
 
-  #grow(): boolean {
+  /** Its turn in the line of starts has come. */
+  growFurther(): void {
+    if (this.#host.nowMs() < this.#retryAtMs) return;
+    const coming = this.instances.reduce((count, one) => (one.state === "draining" ? count : count + 1), 0);
+    const isPrepared = this.#readyWaiters.length > 0 && coming === 0;
+    if (isPrepared || (!this.isRetired && coming < this.#desired)) this.#grow();
+    else if (this.#waiters.length > 0) this.#growIfNeeded();
+  }
+
+  #grow(): "grown" | "later" | "no" {
     try {
       const instance = this.#host.newInstance(this);
-      if (instance === null) return false;
-      this.instances.push(instance);
+      if (instance === null) return "no";
       this.#host.wake(this);
+      if (instance === "later") return "later";
+      this.instances.push(instance);
       if (instance.state === "zygote") this.#assign(instance);
-      return true;
+      return "grown";
     } catch (error) {
       if (!(error instanceof AloftError)) throw error;
       this.#startFailed(error);
-      return false;
+      return "no";
     }
   }
 
@@ -324,6 +342,7 @@ export class Group implements InstanceOwner {
 
   instanceHello(instance: Instance): void {
     this.#assign(instance);
+    this.#host.startEnded();
   }
 
   instanceReady(instance: Instance): void {
@@ -377,6 +396,7 @@ export class Group implements InstanceOwner {
       else if (this.instances.every((one) => one.state === "draining")) this.#giveUpAll(this.#crashLoopError(nowMs));
     }
     this.#host.wake(this);
+    this.#host.startEnded();
   }
 
   #crashed(instance: Instance, error: AloftError, nowMs: number): void {

@@ -40,6 +40,11 @@ export interface PoolOptions {
   readonly load?: Pick<MachineLoad, "spareCores" | "forget">;
 }
 
+/**
+ * Processes started at once for those who wait, per core. A start is processor time alone: more at once only make each of
+ * them later, until none is in time.
+ */
+const startsPerCore = 2;
 const sweepMs = 25;
 const scaleMs = 250;
 /** What an instance is taken to need before it has been measured. */
@@ -57,6 +62,8 @@ export class Pool implements GroupHost {
   /** What each app's alias is served by: its revision, null for none. */
   readonly #serving = new Map<string, string | null>();
   readonly #describing = new Map<Describing, Instance>();
+  /** Groups that want a process when the machine has started those before theirs. */
+  readonly #startLine = new Set<Group>();
   readonly #load: Pick<MachineLoad, "spareCores" | "forget">;
   #spareCores = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | null = null;
@@ -270,12 +277,15 @@ export class Pool implements GroupHost {
     return this.#spareCores;
   }
 
-  newInstance(group: Group): Instance | null {
+  newInstance(group: Group): Instance | "later" | null {
     if (this.#isStopping) throw new AloftError("SHUTTING_DOWN", "the server is stopping");
+    if (!this.#mayStart(group)) {
+      this.#startLine.add(group);
+      return "later";
+    }
     if (!this.#makeRoom()) return null;
-    const { variables, manifest } = group.live;
-    // An image has its memory to itself: its companion is as any other.
-    const memoryMiB = manifest.image === undefined ? group.spec.limits.memoryMiB : standardClassMiB;
+    const { variables } = group.live;
+    const memoryMiB = memoryClassOf(group);
     const takenAtMs = this.nowMs();
     const kind = guestKindOf(group.spec.program);
     const zygotes = this.#ask(kind);
@@ -284,6 +294,25 @@ export class Pool implements GroupHost {
       : zygotes.take(memoryMiB, group);
     instance.takenAtMs = takenAtMs;
     return instance;
+  }
+
+  startEnded(): void {
+    // Once for each that is in line now: one that wants another goes to the end.
+    for (const group of [...this.#startLine]) {
+      if (!this.#mayStart(group)) return;
+      this.#startLine.delete(group);
+      group.growFurther();
+    }
+  }
+
+  /** Whether a process waits, or one may be started. A start with variables of the user's own is not counted: it may hang. */
+  #mayStart(group: Group): boolean {
+    const kind = guestKindOf(group.spec.program);
+    if (needsOwnStart(kind, group.live.variables) || this.#zygotesOf(kind).hasWaiting(memoryClassOf(group)))
+      return true;
+    let starting = 0;
+    for (const zygotes of this.#zygotes.values()) starting += zygotes.startingCount;
+    return starting < startsPerCore * this.cores;
   }
 
   besideOf(group: Group): ((instanceId: string) => SandboxProgram) | null {
@@ -393,6 +422,7 @@ export class Pool implements GroupHost {
       if (group.isEmpty && (group.isRetired || group.spec.limits.minInstances === 0)) this.#forget(group);
       else delayMs = Math.min(delayMs, delayOf(group));
     }
+    this.startEnded();
     // Instances grow while they run: what idles gives way.
     if (isScaling) this.#evictFor(0);
     if (delayMs < Number.POSITIVE_INFINITY) this.#schedule(delayMs);
@@ -400,12 +430,18 @@ export class Pool implements GroupHost {
 
   #forget(group: Group): void {
     this.#active.delete(group);
+    this.#startLine.delete(group);
     if (!group.isRetired) return;
     const groups = this.#revisions.get(group.live.revision);
     if (groups?.get(group.spec.name) !== group) return;
     groups.delete(group.spec.name);
     if (groups.size === 0) this.#revisions.delete(group.live.revision);
   }
+}
+
+/** An image has its memory to itself: its companion is as any other. */
+function memoryClassOf({ live, spec }: Group): number {
+  return live.manifest.image === undefined ? spec.limits.memoryMiB : standardClassMiB;
 }
 
 /** When a group is to be looked after again. */

@@ -178,3 +178,48 @@ test("what an instance may reach is settled before it learns its deployment; whe
     assert.equal(told.length, keeps ? 0 : 1);
   }
 });
+
+test("only so many processes start at once; who waits for one has it in turn, a group's second after others' first", async (t) => {
+  const it = await TestPool.open(t);
+  it.sandbox.habits.greets = false;
+  const atOnce = 2 * it.pool.cores;
+  const groups = Array.from({ length: atOnce + 2 }, (_, index) => it.group({ concurrency: 1 }, `app-${index}`));
+  for (const group of groups.slice(0, atOnce)) it.submit(group);
+  const early = groups[atOnce];
+  const late = groups[atOnce + 1];
+  assert.ok(early !== undefined && late !== undefined);
+  const exchanges = [it.submit(early), it.submit(early), it.submit(late)];
+  await turns();
+  assert.equal(it.guests.length, atOnce);
+  assert.deepEqual([early.instances.length, late.instances.length], [0, 0]);
+  it.guests[0]?.hello();
+  await until(() => it.guests.length === atOnce + 1);
+  assert.deepEqual([early.instances.length, late.instances.length], [1, 0]);
+  // One that dies leaves its place as well.
+  it.guests[1]?.die({ code: 1 });
+  await until(() => it.guests.length === atOnce + 2);
+  await turns();
+  assert.deepEqual([early.instances.length, late.instances.length], [1, 1]);
+  it.sandbox.habits.greets = true;
+  for (const guest of it.guests.slice(2)) guest.hello();
+  await until(() => exchanges.filter((one) => it.guestOf(one) !== undefined).length === 3);
+});
+
+test("a deployment's first import waits in the same line, and a server that stops ends its wait", async (t) => {
+  const it = await TestPool.open(t);
+  it.sandbox.habits.greets = false;
+  const atOnce = 2 * it.pool.cores;
+  for (let index = 0; index < atOnce; index += 1) it.submit(it.group({}, `app-${index}`));
+  const prepared = it.pool.prepare(liveOf({}, "first"));
+  const stopped = it.pool.prepare(liveOf({}, "second"));
+  stopped.catch(() => {});
+  await it.advance(100);
+  assert.equal(it.guests.length, atOnce);
+  it.guests[0]?.hello();
+  await until(() => it.guests.length === atOnce + 1);
+  await turns();
+  it.guests.at(-1)?.hello();
+  await prepared;
+  await it.pool.close(0);
+  await assert.rejects(stopped, /stopping/);
+});

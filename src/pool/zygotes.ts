@@ -66,6 +66,8 @@ export class Zygotes implements InstanceOwner {
   readonly #classes = new Map<number, MemoryClass>();
   /** Taken and not yet ready to serve: cold starts under way. */
   readonly #handedOver = new Set<Instance>();
+  /** Of them, processes started when nothing waited: until they say hello they take a core each. */
+  readonly #startedLate = new Set<Instance>();
   readonly #now: () => number;
   readonly #startsAtOnce: number;
   #bytesEach = unmeasuredBytes;
@@ -94,6 +96,17 @@ export class Zygotes implements InstanceOwner {
     let count = 0;
     for (const { waiting } of this.#classes.values()) count += countIn(waiting, "zygote");
     return count;
+  }
+
+  /** Whether `take` finds a process, ready or on its way. */
+  hasWaiting(memoryMiB: number): boolean {
+    return this.#classes.get(memoryMiB)?.waiting.some((one) => one.endReason === null) ?? false;
+  }
+
+  /** Processes that start because somebody waits for them. */
+  get startingCount(): number {
+    for (const one of this.#startedLate) if (one.state !== "starting") this.#startedLate.delete(one);
+    return this.#startedLate.size;
   }
 
   /** Of those that wait; one that is still starting counts as what it will come to. */
@@ -127,7 +140,11 @@ export class Zygotes implements InstanceOwner {
     const ready = waiting.findIndex((one) => one.state === "zygote");
     const at = ready >= 0 ? ready : waiting.findIndex((one) => one.state === "starting");
     const taken = waiting.splice(at, at < 0 ? 0 : 1)[0];
-    if (taken === undefined) return this.spawn(memoryMiB, owner, null);
+    if (taken === undefined) {
+      const started = this.spawn(memoryMiB, owner, null);
+      this.#startedLate.add(started);
+      return started;
+    }
     taken.owner = owner;
     if (taken.isBackground) taken.setPriority("normal");
     this.#handedOver.add(taken);
