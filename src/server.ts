@@ -193,11 +193,13 @@ async function open(
     readState: (live, read) => state.read(live, read),
     listsRoutes: options.mode === "dev",
   });
+  const safetyScanMs = null; // of a store in this process no wake-up gets lost
   const engine = createEngine({
     keyspace,
     environments: state.environments,
     source: { findLive: (app, alias) => apps?.findLive(app, alias) ?? null, listLive: () => apps?.listLive() ?? [] },
     schedule: systemSchedule,
+    safetyScanMs,
     onError: onBug,
   });
   const running: Running = {
@@ -257,7 +259,7 @@ async function open(
     alarms,
     lines: state.lines,
     random: () => Math.random(),
-    safetyScanMs: null, // of a store in this process no wake-up gets lost
+    safetyScanMs,
     onError: onBug,
   };
   engine.register(createQueueTrigger(consuming, engine.find));
@@ -272,6 +274,7 @@ async function open(
     clock,
     schedule: systemSchedule,
     lines: state.lines,
+    safetyScanMs,
     onStream: (environment, stream) => state.retention.touch(environment, stream),
     onError: onBug,
   });

@@ -4,6 +4,7 @@
  */
 import type { Environment } from "../contract/durable.ts";
 import { limits } from "../contract/limits.ts";
+import { type Schedule, systemSchedule } from "../lib/schedule.ts";
 
 export interface Lines {
   /** Resolves at the head of the line with the ticket to leave with. */
@@ -15,10 +16,10 @@ export interface Lines {
 interface Holder {
   readonly line: string;
   readonly environmentId: number;
-  readonly timer: NodeJS.Timeout;
+  readonly stopTimer: () => void;
 }
 
-export function createLines(): Lines {
+export function createLines(schedule: Schedule = systemSchedule): Lines {
   /** Who waits behind the head; a line without a head is not in it. */
   const lines = new Map<string, ((ticket: number) => void)[]>();
   const holders = new Map<number, Holder>();
@@ -27,8 +28,8 @@ export function createLines(): Lines {
   function grant(line: string, environmentId: number): number {
     lastTicket += 1;
     const ticket = lastTicket;
-    const timer = setTimeout(() => release(ticket), limits.lineHoldMs).unref();
-    holders.set(ticket, { line, environmentId, timer });
+    const stopTimer = schedule(limits.lineHoldMs, () => release(ticket));
+    holders.set(ticket, { line, environmentId, stopTimer });
     return ticket;
   }
 
@@ -36,7 +37,7 @@ export function createLines(): Lines {
     const holder = holders.get(ticket);
     if (holder === undefined) return;
     holders.delete(ticket);
-    clearTimeout(holder.timer);
+    holder.stopTimer();
     const next = lines.get(holder.line)?.shift();
     if (next === undefined) lines.delete(holder.line);
     else next(grant(holder.line, holder.environmentId));

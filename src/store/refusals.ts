@@ -43,3 +43,9 @@ export function conflictKey(commit: Commit, index: number): Key {
   if (check === undefined) throw new RangeError(`the commit has no check ${index}`);
   return check.kind === "range" ? check.start : check.key;
 }
+
+export function busyError(): AloftError {
+  return new AloftError("KEYSPACE_BUSY", "too many commits are waiting for the store", {
+    hint: "try again in a moment",
+  });
+}

@@ -35,6 +35,8 @@ export interface EngineOptions {
   readonly environments: Environments;
   readonly source: LiveTriggers;
   readonly schedule: Schedule;
+  /** Looks for what a lost wake-up has not told, so often; null where none can get lost. */
+  readonly safetyScanMs: number | null;
   readonly onError: (error: unknown) => void;
 }
 
@@ -52,7 +54,7 @@ export interface Engine extends TriggerEngine {
 }
 
 export function createEngine(options: EngineOptions): Engine {
-  const { keyspace, environments, source, schedule, onError } = options;
+  const { keyspace, environments, source, schedule, safetyScanMs, onError } = options;
   const kinds = new Map<string, TriggerKind>();
   const lock = new KeyLock();
   /** By app and alias. */
@@ -208,6 +210,15 @@ export function createEngine(options: EngineOptions): Engine {
     }
     await settled();
     unwatch = keyspace.watch(subscriptionPrefix, lookAgain);
+    scanForSafety();
+  }
+
+  function scanForSafety(): void {
+    if (safetyScanMs === null || isClosed) return;
+    schedule(safetyScanMs, () => {
+      lookAgain();
+      scanForSafety();
+    });
   }
 
   let looking: Promise<void> | null = null;

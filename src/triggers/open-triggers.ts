@@ -11,6 +11,7 @@ import { Crons } from "./cron/crons.ts";
 import type { Engine } from "./engine.ts";
 import type { Lines } from "../state/lines.ts";
 import type { EventRunner } from "./event-run.ts";
+import { standardTuning, type StreamTuning } from "./stream/consumer.ts";
 import { StreamConsumers } from "./stream/consumers.ts";
 import { StreamAdmin } from "./stream/stream-admin.ts";
 
@@ -24,6 +25,9 @@ export interface TriggersOptions {
   readonly clock: Clock;
   readonly schedule: Schedule;
   readonly lines: Lines;
+  /** Looks for what a lost wake-up has not told, so often; null where none can get lost. */
+  readonly safetyScanMs: number | null;
+  readonly streamTuning?: StreamTuning;
   /** Told of each stream that is read. */
   readonly onStream: (environment: Environment, stream: string) => void;
   readonly onError: (error: unknown) => void;
@@ -35,9 +39,13 @@ export interface Triggers {
 
 export function openTriggers(options: TriggersOptions): Triggers {
   const { engine, keyspace, environments, state, delivering, clock, schedule, lines, onStream, onError } = options;
+  const { safetyScanMs, streamTuning: tuning = standardTuning } = options;
   const runner: EventRunner = { delivering, state, lines };
   const crons = new Crons({ keyspace, runner, schedule, onError }, engine.find);
-  const consumers = new StreamConsumers({ keyspace, runner, clock, schedule, onBound: onStream, onError }, engine.find);
+  const consumers = new StreamConsumers(
+    { keyspace, runner, clock, schedule, safetyScanMs, tuning, onBound: onStream, onError },
+    engine.find,
+  );
   engine.register(crons);
   engine.register(consumers);
   const streams = new StreamAdmin({

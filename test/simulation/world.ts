@@ -7,11 +7,23 @@ import type { Clock } from "../../src/lib/clock.ts";
 import { MemoryDisk } from "../../src/store/memory/memory-disk.ts";
 import { type MemoryKeyspace, openMemoryKeyspace, type Simulation } from "../../src/store/memory/memory-keyspace.ts";
 
-export interface Faults {
-  /** Longest way to the store and back, each. */
-  readonly delayMsMax: number;
-  readonly unknownShare: number;
-  readonly lostWakeShare: number;
+/** What goes wrong with a store. */
+export type Faults = Omit<Simulation, "random" | "schedule">;
+
+/** Quick and sound: for whoever looks at what has become of it. */
+export const noFaults: Faults = { delayMsMax: 1, unknownShare: 0, lostWakeShare: 0 };
+
+/** Each seed has its own mixture. */
+export function someFaults(world: World): Faults {
+  return {
+    delayMsMax: world.one([1, 5, 40]),
+    unknownShare: world.one([0, 0.05, 0.2]),
+    lostWakeShare: world.one([0, 0.3, 1]),
+    secondWakeShare: world.one([0, 0.3]),
+    refusedShare: world.one([0, 0, 0.05, 0.2]),
+    stallShare: world.one([0, 0, 0.02]),
+    stallMs: world.one([500, 5_000, 20_000]),
+  };
 }
 
 const startMs = 1_700_000_000_000;
@@ -34,7 +46,10 @@ export class World {
   #nowMs = 0;
   #random: number;
   readonly #due: Due[] = [];
+  /** What happens before the event of that number, the latest first. */
+  readonly #interruptions: { readonly event: number; readonly work: () => void }[] = [];
   #events = 0;
+  #ids = 0;
 
   constructor(seed: number) {
     this.seed = seed;
@@ -78,6 +93,15 @@ export class World {
     };
   };
 
+  /** Unlike any other of this world, and the same when the seed is repeated. */
+  readonly newId = (): string => String((this.#ids += 1)).padStart(6, "0");
+
+  /** Calls `work` when so many events more have happened, wherever that is: between any two of them, at every await. */
+  afterEvents(count: number, work: () => void): void {
+    this.#interruptions.push({ event: this.#events + count, work });
+    this.#interruptions.sort((a, b) => b.event - a.event);
+  }
+
   sleep(delayMs: number): Promise<void> {
     return new Promise((resolve) => this.schedule(delayMs, resolve));
   }
@@ -115,6 +139,13 @@ export class World {
       if (due === undefined) return false;
       if (due.isCancelled) continue;
       this.#events += 1;
+      const next = this.#interruptions.at(-1);
+      if (next !== undefined && next.event <= this.#events) {
+        this.#interruptions.pop();
+        push(this.#due, due);
+        next.work();
+        return true;
+      }
       if (this.#events > eventsMax) throw new Error(`more than ${eventsMax} events: something goes round in circles`);
       this.#nowMs = Math.max(this.#nowMs, due.atMs);
       due.work();
@@ -123,9 +154,9 @@ export class World {
   }
 }
 
-/** Every promise that can settle without time passing does. */
+/** Every promise that can settle without time passing does: the next tick comes when no microtask is left. */
 async function settlePromises(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise<void>((resolve) => process.nextTick(resolve));
 }
 
 function isBefore(a: Due, b: Due): boolean {

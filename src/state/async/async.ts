@@ -44,7 +44,8 @@ import { type CallBody, decodeCallRow, encodeCallRow } from "./call-row.ts";
 const knownMost = 20_000;
 const statuses: ReadonlySet<string> = new Set<AsyncCallStatus>(["pending", "succeeded", "failed", "cancelled"]);
 
-export function createAsync(keyspace: Keyspace): Resource {
+/** `newId`: the end of a call's id, unlike that of any other. */
+export function createAsync(keyspace: Keyspace, newId: () => string = randomId): Resource {
   const subscribed = new BoundedMap<string, true>(knownMost);
 
   async function plan(effect: Effect, into: CommitPlan): Promise<unknown> {
@@ -65,7 +66,7 @@ export function createAsync(keyspace: Keyspace): Resource {
     const body = bodyOf(name, args);
     const text = JSON.stringify(body);
     assertSize(text);
-    const id = callId(into.nowMs);
+    const id = callId(into.nowMs, newId());
     const idempotencyKey = optionalText(args, "idempotencyKey");
     if (idempotencyKey !== null) {
       const first = await noteKey(place, name, idempotencyKey, hashOf(text), id, into);
@@ -201,8 +202,12 @@ function jsonOf({ key, value }: Entry): AsyncCallJson {
 }
 
 /** Sorts by the time it was made. */
-function callId(nowMs: number): string {
-  return nowMs.toString(16).padStart(12, "0") + randomBytes(10).toString("hex");
+function callId(nowMs: number, end: string): string {
+  return nowMs.toString(16).padStart(12, "0") + end;
+}
+
+function randomId(): string {
+  return randomBytes(10).toString("hex");
 }
 
 function bodyOf(name: string, args: Args): CallBody {

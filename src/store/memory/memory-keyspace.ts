@@ -1,8 +1,8 @@
 /**
  * The keyspace in memory, for tests and for simulation. Without a simulation a commit is carried out when it is called. With one,
- * everything takes simulated time, completions overtake each other, commits end in COMMIT_UNKNOWN and may have happened or
- * not, wake-ups get lost, and `crash()` decides about what was under way; all of it by the random numbers handed in, so that
- * a seed repeats it. There is no timer in here: time passes when the simulation's scheduler says so.
+ * everything takes simulated time, completions overtake each other, commits are refused, or end in COMMIT_UNKNOWN and may have
+ * happened or not, wake-ups get lost or come twice, and `crash()` decides about what was under way; all of it by the random
+ * numbers handed in, so that a seed repeats it. There is no timer in here: time passes when the simulation's scheduler says so.
  */
 import type { AloftError } from "../../contract/errors.ts";
 import type {
@@ -20,7 +20,7 @@ import type { Standing } from "../judge.ts";
 import { boundText, keyOfText, type KeyText, textOfKey } from "../key-text.ts";
 import { measureCommit, type Order, orderOf } from "../order.ts";
 import { cutPage } from "../page.ts";
-import { assertGetKeys, conflictKey, refusalError, shuttingDown, unknownError } from "../refusals.ts";
+import { assertGetKeys, busyError, conflictKey, refusalError, shuttingDown, unknownError } from "../refusals.ts";
 import { StoreTime } from "../store-time.ts";
 import { type DiskVerdict, MemoryDisk } from "./memory-disk.ts";
 
@@ -35,6 +35,13 @@ export interface Simulation {
   readonly unknownShare: number;
   /** How many of the wake-ups are lost, from 0 to 1. */
   readonly lostWakeShare: number;
+  /** How many of the wake-ups come twice, the second time later; none when left out. */
+  readonly secondWakeShare?: number;
+  /** How many of the commits are refused with KEYSPACE_BUSY and have not happened; none when left out. */
+  readonly refusedShare?: number;
+  /** How many of the commits take up to `stallMs` more, and those behind them too; none when left out. */
+  readonly stallShare?: number;
+  readonly stallMs?: number;
 }
 
 export interface MemoryKeyspaceOptions {
@@ -57,6 +64,9 @@ export interface MemoryKeyspace extends Keyspace {
 export function openMemoryKeyspace(options: MemoryKeyspaceOptions): MemoryKeyspace {
   return new Memory(options);
 }
+
+/** A wake-up that comes twice comes again within this. */
+const secondWakeMs = 1_000;
 
 interface OnItsWay {
   readonly commit: Commit;
@@ -110,8 +120,13 @@ class Memory implements MemoryKeyspace {
     const order = orderOf(commit);
     return this.#track(
       new Promise<CommitOutcome>((resolve, reject) => {
+        const { refusedShare = 0, stallShare = 0, stallMs = 0 } = this.#simulation ?? {};
+        if (this.#chance(refusedShare)) {
+          this.#later(() => reject(busyError()));
+          return;
+        }
         this.#onTheirWay.push({ commit, order, resolve, reject });
-        this.#later(() => this.#arrive());
+        this.#later(() => this.#arrive(), this.#chance(stallShare) ? stallMs : 0);
       }),
     );
   }
@@ -119,9 +134,10 @@ class Memory implements MemoryKeyspace {
   watch(prefix: Key, onWake: () => void): () => void {
     if (this.#state !== "open") return () => {};
     const remove = this.disk.watchers.add(textOfKey(prefix), () => {
-      const simulation = this.#simulation;
-      if (simulation !== null && simulation.random() < simulation.lostWakeShare) return;
+      const { lostWakeShare = 0, secondWakeShare = 0 } = this.#simulation ?? {};
+      if (this.#chance(lostWakeShare)) return;
       this.#later(() => queueMicrotask(onWake));
+      if (this.#chance(secondWakeShare)) this.#later(() => queueMicrotask(onWake), secondWakeMs);
     });
     const unwatch = (): void => {
       remove();
@@ -153,9 +169,8 @@ class Memory implements MemoryKeyspace {
   #arrive(): void {
     const first = this.#onTheirWay.shift();
     if (first === undefined) return;
-    const simulation = this.#simulation;
-    const isUnknown = simulation !== null && simulation.random() < simulation.unknownShare;
-    if (isUnknown && simulation.random() < 0.5) {
+    const isUnknown = this.#chance(this.#simulation?.unknownShare ?? 0);
+    if (isUnknown && this.#chance(0.5)) {
       this.#later(() => first.reject(unknownError()));
       return;
     }
@@ -182,12 +197,16 @@ class Memory implements MemoryKeyspace {
     );
   }
 
+  #chance(share: number): boolean {
+    return share > 0 && this.#simulation !== null && this.#simulation.random() < share;
+  }
+
   /** At once, or when the simulation says so; never after a crash. */
-  #later(work: () => void): void {
+  #later(work: () => void, moreMsMax = 0): void {
     const simulation = this.#simulation;
     if (simulation === null) work();
     else {
-      simulation.schedule(simulation.random() * simulation.delayMsMax, () => {
+      simulation.schedule(simulation.random() * (simulation.delayMsMax + moreMsMax), () => {
         if (this.#state !== "dead") work();
       });
     }

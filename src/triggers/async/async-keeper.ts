@@ -47,6 +47,7 @@ class CallLine {
   #isClosed = false;
   #isStale = false;
   #reading: Promise<void> | null = null;
+  #cancelScan: (() => void) | null = null;
   readonly #shard: OwnedShard;
 
   constructor(parts: ConsumerParts, findLive: FindLive, shard: OwnedShard, environment: Environment) {
@@ -56,6 +57,7 @@ class CallLine {
     this.#environment = environment;
     this.#unwatch = parts.keyspace.watch(cancelPrefix(asyncPlace(environment)), () => this.#look());
     this.#look();
+    this.#scanForSafety();
   }
 
   begin(): void {
@@ -71,6 +73,7 @@ class CallLine {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#unwatch();
+    this.#cancelScan?.();
     await this.#reading;
     await this.#consumer?.close();
   }
@@ -83,6 +86,15 @@ class CallLine {
     this.#isStale = true;
     this.#reading ??= this.#readCancelled().finally(() => {
       this.#reading = null;
+    });
+  }
+
+  #scanForSafety(): void {
+    const { safetyScanMs, schedule } = this.#parts;
+    if (safetyScanMs === null || this.#isClosed) return;
+    this.#cancelScan = schedule(safetyScanMs, () => {
+      this.#look();
+      this.#scanForSafety();
     });
   }
 

@@ -560,8 +560,13 @@ export class QueueConsumer {
         delivery.isDoubtful = true; // its version is not known
         return { kind: "committed", version: 0, results: [] };
       } catch (error) {
-        const isUnknown = error instanceof AloftError && error.code === "COMMIT_UNKNOWN";
-        if (!isUnknown || tries >= unknownTries) throw error;
+        const { code, fault } = asAloftError(error);
+        // Also a store that is busy now leaves it open whether the one before has happened.
+        const isOpen = code === "COMMIT_UNKNOWN" || (wasUnknown && fault === "platform" && code !== "SHUTTING_DOWN");
+        if (!isOpen || tries >= unknownTries) {
+          if (isOpen) delivery.isDoubtful = true;
+          throw error;
+        }
         wasUnknown = true;
         await this.#sleep(unknownPauseMs);
       }

@@ -110,6 +110,7 @@ export async function openQueueWorld(clock = new ManualClock(), disk = new Memor
   });
   let live: LiveDeployment | null = null;
   const engine = createEngine({
+    safetyScanMs: null,
     keyspace,
     environments,
     source: {

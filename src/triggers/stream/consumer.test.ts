@@ -8,7 +8,7 @@ import { findConsumer } from "../../state/stream/consumer-record.ts";
 import { jsonBytes } from "../../state/stream/layouts.ts";
 import { consumerKeys, consumerShard } from "../../state/stream/stream-keys.ts";
 import { crashedEnd, openWorld, refusedEnd, type World, type WorldOptions } from "../scripted.fixture.ts";
-import { StreamConsumer } from "./consumer.ts";
+import { standardTuning, StreamConsumer } from "./consumer.ts";
 
 type Order = { readonly n: number };
 type Opened = World & { readonly seen: string[] };
@@ -27,6 +27,8 @@ async function consume(
   const owned = await world.own(consumerShard(world.environment, streamName, name));
   const { keyspace, runner, clock } = world;
   const consumer = new StreamConsumer({
+    safetyScanMs: null,
+    tuning: standardTuning,
     binding: world.bind(name, exported, style ?? "event", ["stream", streamName]),
     owned,
     keyspace,

@@ -50,8 +50,26 @@ export interface StreamConsumerOptions {
   readonly runner: EventRunner;
   readonly clock: Clock;
   readonly schedule: Schedule;
+  /** Looks for what a lost wake-up has not told, so often; null where none can get lost. */
+  readonly safetyScanMs: number | null;
+  readonly tuning: StreamTuning;
   readonly onError: (error: unknown) => void;
 }
+
+/** How much is read ahead and how far apart things are done; each as the limit of its name. */
+export interface StreamTuning {
+  readonly bumpRecords: number;
+  readonly pageRecords: number;
+  readonly bufferRecords: number;
+  readonly windowsPerClose: number;
+}
+
+export const standardTuning: StreamTuning = {
+  bumpRecords: limits.streamBumpRecords,
+  pageRecords: limits.streamPageRecords,
+  bufferRecords: limits.streamBufferRecords,
+  windowsPerClose: limits.windowsPerClose,
+};
 
 type State = "opening" | "running" | "draining" | "moving" | "replacing" | "reopening" | "paused" | "lost";
 
@@ -65,6 +83,7 @@ export class StreamConsumer {
   readonly clock: Clock;
   readonly schedule: Schedule;
   readonly keys: ConsumerKeys;
+  readonly tuning: StreamTuning;
   readonly onError: (error: unknown) => void;
   binding: Binding;
   watermark: Watermark | null = null;
@@ -94,6 +113,7 @@ export class StreamConsumer {
     this.runner = options.runner;
     this.clock = options.clock;
     this.schedule = options.schedule;
+    this.tuning = options.tuning;
     this.onError = options.onError;
     const { environment, name, functionName } = options.binding;
     this.keys = consumerKeys(environment, name, functionName);
@@ -103,6 +123,7 @@ export class StreamConsumer {
     this.#unwatch.push(this.keyspace.watch(this.#streamKeys.layouts.start.slice(0, -1), () => this.#look()));
     this.#opened = this.#open();
     this.#track(this.#opened);
+    this.#scanForSafety(options.safetyScanMs);
   }
 
   /** Resolves when it has begun, or could not. */
@@ -155,7 +176,7 @@ export class StreamConsumer {
     if (reader === undefined) return null;
     const lanes = reader.lanes.filter(
       (other) =>
-        other !== lane && other.isIdle && reader.recordsRead - other.recordsReadAtCursor >= limits.streamBumpRecords,
+        other !== lane && other.isIdle && reader.recordsRead - other.recordsReadAtCursor >= this.tuning.bumpRecords,
     );
     return { reader, lanes };
   }
@@ -279,6 +300,7 @@ export class StreamConsumer {
         partition,
         lanes,
         layout: meta.layout,
+        tuning: this.tuning,
         onNextLayout: () => this.#look(),
       });
       this.#unwatch.push(
@@ -409,6 +431,15 @@ export class StreamConsumer {
         this.pump();
       })(),
     );
+  }
+
+  #scanForSafety(everyMs: number | null): void {
+    if (everyMs === null || this.#isClosing) return;
+    this.schedule(everyMs, () => {
+      for (const reader of this.#readers) reader.wake();
+      this.#look();
+      this.#scanForSafety(everyMs);
+    });
   }
 
   /** From state to state, as soon as what is under way allows it. */

@@ -6,6 +6,7 @@ import type { Keyspace } from "../../contract/keyspace.ts";
 import { limits } from "../../contract/limits.ts";
 import { comparePlaces, decodeRecord, laneOf } from "../../state/stream/record.ts";
 import type { Place, StreamKeys } from "../../state/stream/stream-keys.ts";
+import type { StreamTuning } from "./consumer.ts";
 import type { Lane } from "./lane.ts";
 
 export interface PartitionReaderOptions {
@@ -15,6 +16,7 @@ export interface PartitionReaderOptions {
   readonly lanes: readonly Lane[];
   /** Index of the layout that it reads; records of the next one are left to its readers. */
   readonly layout: number;
+  readonly tuning: Pick<StreamTuning, "pageRecords" | "bufferRecords">;
   /** Told once when there is a next layout. */
   readonly onNextLayout: () => void;
 }
@@ -33,16 +35,18 @@ export class PartitionReader {
   readonly #keyspace: Keyspace;
   readonly #keys: StreamKeys;
   readonly #layout: number;
+  readonly #tuning: PartitionReaderOptions["tuning"];
   readonly #onNextLayout: () => void;
   #isReading = false;
   #isStale = false;
 
-  constructor({ keyspace, keys, partition, lanes, layout, onNextLayout }: PartitionReaderOptions) {
+  constructor({ keyspace, keys, partition, lanes, layout, tuning, onNextLayout }: PartitionReaderOptions) {
     this.#keyspace = keyspace;
     this.#keys = keys;
     this.partition = partition;
     this.lanes = lanes;
     this.#layout = layout;
+    this.#tuning = tuning;
     this.#onNextLayout = onNextLayout;
     this.readAfter = leastPlace(lanes);
   }
@@ -68,7 +72,7 @@ export class PartitionReader {
     try {
       const range = this.#keys.recordsAfter(this.partition, this.readAfter);
       const end = this.untilVersion === null ? range.end : this.#startOf(this.untilVersion);
-      const page = await this.#keyspace.range({ start: range.start, end, limit: limits.streamPageRecords });
+      const page = await this.#keyspace.range({ start: range.start, end, limit: this.#tuning.pageRecords });
       if (this.untilVersion === null) await this.#lookForNextLayout();
       for (const entry of page.entries) {
         const record = decodeRecord(entry);
@@ -104,7 +108,7 @@ export class PartitionReader {
       records += lane.buffered;
       bytes += lane.bufferedBytes;
     }
-    return records < limits.streamBufferRecords && bytes < limits.streamBufferBytes;
+    return records < this.#tuning.bufferRecords && bytes < limits.streamBufferBytes;
   }
 }
 

@@ -24,7 +24,7 @@ interface EndedWindow {
 export async function closeWindows(consumer: StreamConsumer, watermarkMs: number): Promise<void> {
   const untilMs = watermarkMs === Number.MAX_SAFE_INTEGER ? await raiseToLast(consumer) : watermarkMs;
   let attempts = 0;
-  let most: number = limits.windowsPerClose;
+  let most = consumer.tuning.windowsPerClose;
   if (untilMs === null) return;
   while (!consumer.signal.aborted) {
     const windows = (await endedWindows(consumer, untilMs)).slice(0, most);
@@ -43,7 +43,7 @@ export async function closeWindows(consumer: StreamConsumer, watermarkMs: number
     if (end.kind === "committed") {
       settle(consumer, end.version, untilMs);
       attempts = 0;
-      most = Math.min(limits.windowsPerClose, most * 2);
+      most = Math.min(consumer.tuning.windowsPerClose, most * 2);
     } else if (end.kind === "refused") {
       await wait(consumer, refusedMs);
     } else if (windows.length > 1) {
@@ -76,7 +76,7 @@ async function endedWindows(consumer: StreamConsumer, watermarkMs: number): Prom
   const range = consumer.keys.statesUntil(watermarkMs - latenessMs);
   const page = await consumer.keyspace.range({
     ...range,
-    limit: limits.windowsPerClose + limits.streamLanesPerConsumer,
+    limit: consumer.tuning.windowsPerClose + limits.streamLanesPerConsumer,
   });
   const windows: EndedWindow[] = [];
   for (const entry of page.entries) {

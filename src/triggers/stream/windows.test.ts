@@ -7,7 +7,7 @@ import { sortIntoWindows, windowsOf } from "../../../sdk/windows.ts";
 import { AloftError } from "../../contract/errors.ts";
 import { consumerKeys, consumerShard } from "../../state/stream/stream-keys.ts";
 import { openWorld, type World } from "../scripted.fixture.ts";
-import { StreamConsumer } from "./consumer.ts";
+import { standardTuning, StreamConsumer } from "./consumer.ts";
 import { Watermark } from "./watermark.ts";
 
 interface Reading {
@@ -85,6 +85,8 @@ async function consume(world: World, exported: unknown): Promise<StreamConsumer>
   const owned = await world.own(consumerShard(world.environment, "readings", "sums"));
   const { keyspace, runner, clock } = world;
   const consumer = new StreamConsumer({
+    safetyScanMs: null,
+    tuning: standardTuning,
     binding: world.bind("sums", exported),
     owned,
     keyspace,
