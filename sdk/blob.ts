@@ -1,110 +1,22 @@
+import type {
+  BlobBody,
+  BlobDownloadUrlOptions,
+  BlobEvent,
+  BlobEventHandler,
+  BlobEventOptions,
+  BlobGetOptions,
+  BlobInfo,
+  BlobListOptions,
+  BlobPutOptions,
+  BlobStore,
+  BlobUploadUrlOptions,
+  StoredBlob,
+} from "./blob-shapes.ts";
 import type { Context } from "./context.ts";
 import { type EventFunction, eventFunction, splitOptions } from "./event.ts";
-import type { FunctionOptions } from "./options.ts";
-import type { QueueRetry } from "./queue.ts";
+import { milliseconds } from "./options.ts";
 import { findRuntimeHost, type StateRequest } from "./runtime-host.ts";
 import { readState, stateHost, writeState } from "./state-host.ts";
-
-/** What is known of a blob beside its bytes. */
-export interface BlobInfo {
-  readonly key: string;
-  readonly size: number;
-  /** sha256 of its bytes, 64 hexadecimal digits. */
-  readonly hash: string;
-  readonly contentType: string;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly createdAt: Date;
-  /** For `ifVersion`. */
-  readonly version: number;
-}
-
-export interface StoredBlob extends BlobInfo {
-  /** The bytes that were asked for, read as they are taken. Read it to its end or cancel it. */
-  readonly body: ReadableStream<Uint8Array>;
-  bytes(): Promise<Uint8Array>;
-  text(): Promise<string>;
-  json(): Promise<unknown>;
-}
-
-export type BlobBody = string | Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array> | Request | Response;
-
-export interface BlobPutOptions {
-  /** `application/octet-stream` when left out; that of a Request, Response or Blob is taken over. */
-  readonly contentType?: string | undefined;
-  /** Texts of your own, 4 KiB at most. */
-  readonly metadata?: Readonly<Record<string, string>> | undefined;
-  /** Only when there is none. */
-  readonly ifAbsent?: boolean | undefined;
-  /** Only when it has this version; 0: only when there is none. */
-  readonly ifVersion?: number | undefined;
-}
-
-export interface BlobGetOptions {
-  /** First byte. */
-  readonly start?: number | undefined;
-  /** Not included. */
-  readonly end?: number | undefined;
-  /** The handler does not depend on it: what has changed since does not make it run again. */
-  readonly snapshot?: boolean | undefined;
-}
-
-export interface BlobListOptions {
-  readonly prefix?: string | undefined;
-  readonly start?: string | undefined;
-  readonly end?: string | undefined;
-  readonly limit?: number | undefined;
-  readonly reverse?: boolean | undefined;
-  readonly snapshot?: boolean | undefined;
-}
-
-/** What a function is told of a blob that was put or deleted. */
-export interface BlobEvent {
-  readonly type: "created" | "deleted";
-  readonly store: string;
-  readonly key: string;
-  readonly size: number;
-  readonly hash: string;
-  readonly contentType: string;
-  readonly metadata: Readonly<Record<string, string>>;
-  /** When the blob was put. */
-  readonly createdAt: Date;
-}
-
-export interface BlobEventOptions extends FunctionOptions {
-  /** Only blobs whose key begins with it. */
-  readonly prefix?: string | undefined;
-  /** As of a queue: how often and when an event is tried again. */
-  readonly retry?: QueueRetry | undefined;
-}
-
-export type BlobEventHandler = (event: BlobEvent, context: Context) => unknown;
-
-/** Durable contents of any size. */
-export interface BlobStore {
-  readonly name: string;
-  /**
-   * Streams the body to the disk, then names it: readers see the former blob or all of the new one. In an event's handler it
-   * is named when the handler has done well. false: the condition did not hold.
-   */
-  put(key: string, body: BlobBody, options?: BlobPutOptions): Promise<boolean>;
-  /** null when there is none. */
-  get(key: string, options?: BlobGetOptions): Promise<StoredBlob | null>;
-  head(key: string, options?: { readonly snapshot?: boolean | undefined }): Promise<BlobInfo | null>;
-  list(options?: BlobListOptions): AsyncIterable<BlobInfo>;
-  /** Whether its condition held; without one always true. */
-  delete(key: string, options?: { readonly ifVersion?: number | undefined }): Promise<boolean>;
-  /** No bytes are copied. Rejects when there is nothing to copy. */
-  copy(from: string, to: string): Promise<boolean>;
-  /**
-   * Declares a function that is called for each blob that was put, once: what its handler writes commits together with the
-   * acknowledgement. A put and its event are one commit.
-   */
-  onCreated(handler: BlobEventHandler): EventFunction<BlobEvent>;
-  onCreated(options: BlobEventOptions, handler: BlobEventHandler): EventFunction<BlobEvent>;
-  /** The same for each blob that was deleted. */
-  onDeleted(handler: BlobEventHandler): EventFunction<BlobEvent>;
-  onDeleted(options: BlobEventOptions, handler: BlobEventHandler): EventFunction<BlobEvent>;
-}
 
 /**
  * A store of the app's own for contents of any size, by its name; each alias has its own. They are streamed both ways.
@@ -220,6 +132,14 @@ export function blob(name: string): BlobStore {
     }
   }
 
+  async function link(
+    method: "GET" | "PUT",
+    { key, expiresIn, ...more }: BlobUploadUrlOptions & BlobDownloadUrlOptions & { readonly key: string },
+  ): Promise<string> {
+    const expiresInMs = expiresIn === undefined ? undefined : milliseconds("expiresIn", expiresIn);
+    return (await ask<{ url: string }>("link", { key, method, ...plain({ expiresInMs, ...more }) })).url;
+  }
+
   function listen(on: "created" | "deleted") {
     return (...more: [BlobEventHandler] | [BlobEventOptions, BlobEventHandler]): EventFunction<BlobEvent> => {
       const [options, handler] = more.length === 1 ? [{}, more[0]] : more;
@@ -244,6 +164,8 @@ export function blob(name: string): BlobStore {
 
   return {
     name,
+    uploadUrl: (key, options = {}) => link("PUT", { ...options, key }),
+    downloadUrl: (key, options = {}) => link("GET", { ...options, key }),
     onCreated: listen("created"),
     onDeleted: listen("deleted"),
     put: (key, body, options = {}) => tracked(put(key, body, options)),

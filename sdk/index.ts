@@ -6,19 +6,22 @@
  *     export const add = fn(({ a, b }: { a: number; b: number }) => a + b);
  */
 export { atomic } from "./atomic.ts";
-export {
-  type BlobBody,
-  type BlobEvent,
-  type BlobEventHandler,
-  type BlobEventOptions,
-  type BlobGetOptions,
-  type BlobInfo,
-  type BlobListOptions,
-  type BlobPutOptions,
-  type BlobStore,
-  blob,
-  type StoredBlob,
-} from "./blob.ts";
+export { blob } from "./blob.ts";
+export type {
+  BlobBody,
+  BlobDownloadUrlOptions,
+  BlobEvent,
+  BlobEventHandler,
+  BlobEventOptions,
+  BlobGetOptions,
+  BlobInfo,
+  BlobLinkOptions,
+  BlobListOptions,
+  BlobPutOptions,
+  BlobStore,
+  BlobUploadUrlOptions,
+  StoredBlob,
+} from "./blob-shapes.ts";
 export type { Context, HttpContext } from "./context.ts";
 export { type CronOptions, cron, every, type Tick, type TickHandler } from "./cron.ts";
 export type { EventFunction } from "./event.ts";

@@ -25,7 +25,7 @@ import type { InvocationRecord, LogLine } from "./contract/observing.ts";
 import type { Keyspace } from "./contract/keyspace.ts";
 import type { LiveSource, Running } from "./contract/running.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
-import { createRouter } from "./dispatch/router.ts";
+import { type AppRouter, createRouter } from "./dispatch/router.ts";
 import { createHttpDoor } from "./doors/http/http-door.ts";
 import { systemClock } from "./lib/clock.ts";
 import { createIds } from "./lib/ids.ts";
@@ -118,8 +118,13 @@ async function open(
     ...(options.mode === "dev" ? { reserveBytes: 0 } : {}),
   });
   closers.push(() => keyspace.close());
-  const uploads = join(folder.run, "uploads");
-  const state = await openState({ keyspace, blobs: folder.blobs, uploads, onError: onBug });
+  const state = await openState({
+    keyspace,
+    blobs: folder.blobs,
+    uploads: join(folder.run, "uploads"),
+    originOf: (app, alias, askedAt) => (isNamedBy(router, app, alias, askedAt) ? askedAt : opened.urlOf(app, alias)),
+    onError: onBug,
+  });
   closers.push(() => state.close());
   // Ten thousand apps are read while the parts below wait for others.
   const loading = openMeta(keyspace, folder.journalFile);
@@ -174,7 +179,7 @@ async function open(
             payload: call.payload,
             traceparent: traceOf(exchange),
           })
-        : await state.answer(live, call, exchange?.held ?? null),
+        : await state.answer(live, call, { held: exchange?.held ?? null, origin: originOf(exchange) }),
     onWarning: warn,
   });
   closers.push(() => pool.close(drainMs));
@@ -294,6 +299,7 @@ async function open(
 
   const door = createHttpDoor({
     dispatching: dispatcher,
+    links: state.links,
     bodyBytesMax: settings.maxBodyBytes,
     trustsProxy: settings.trustProxy,
     showsDetail: options.mode === "dev",
@@ -427,6 +433,18 @@ function queuesOf(live: LiveDeployment | null): ConsumedQueue[] {
       trigger.kind === "queue" ? [{ name: trigger.name, functionName, options: trigger.options }] : [],
     ),
   );
+}
+
+/** Where the client has sent the request: the fifth line of its text. */
+function originOf(exchange: Exchange | null): string | null {
+  return exchange === null ? null : (exchange.text.split("\n", 5)[4] ?? null);
+}
+
+/** Whether the app answers there to everyone, with no header that chooses it. */
+function isNamedBy(router: AppRouter, app: string, alias: string, origin: string | null): origin is string {
+  const url = origin === null ? null : URL.parse(origin);
+  const route = url === null ? null : router.routeApp(url.host, null);
+  return route?.kind === "app" && route.app === app && route.alias === alias;
 }
 
 /** The trace that an invocation belongs to: the second line of its text. */

@@ -131,6 +131,11 @@ async function answer(ask: Asking, request: IncomingMessage, response: ServerRes
       await (kind === "kv" ? putValue(ask, name, args, request) : putBlob(ask, name, args, request));
       break;
     case "POST":
+      if (kind === "blob") {
+        const link = { ...((await readJson(request)) as object | null), key };
+        sendJson(response, 200, (await ask.read({ resource: kind, name, method: "link", args: link })).value);
+        return;
+      }
       await ask.write({ resource: kind, name, method: "increment", args: { key, by: query["by"] ?? 1 } });
       break;
     case "DELETE":

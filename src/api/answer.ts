@@ -1,8 +1,8 @@
 /** What a resource answers, and how it is written. */
-import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { type AloftError, problemOf } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
+import { drained, writeChunks } from "../lib/write-chunks.ts";
 
 export type Answer =
   | { readonly kind: "json"; readonly body: unknown; readonly status?: number }
@@ -41,7 +41,9 @@ export async function writeAnswer(response: ServerResponse, answer: Answer): Pro
     case "stream":
       response.setHeader("content-type", answer.contentType);
       response.flushHeaders();
-      await writeChunks(response, answer.chunks, answer.signal);
+      // One that is cut has no proper end, so that nobody takes it for whole.
+      if (await writeChunks(response, answer.chunks, limits.responseIdleMs, answer.signal)) response.end();
+      else response.destroy();
   }
 }
 
@@ -71,36 +73,4 @@ async function writeLines(response: ServerResponse, values: AsyncIterable<unknow
     if (!response.write(`${JSON.stringify(value)}\n`) && !(await drained(response))) return;
   }
   response.end();
-}
-
-/** One that is cut has no proper end, so that nobody takes it for whole. */
-async function writeChunks(
-  response: ServerResponse,
-  chunks: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): Promise<void> {
-  for await (const chunk of chunks) {
-    const isTaken = response.write(chunk) || (await drained(response, AbortSignal.timeout(limits.responseIdleMs)));
-    if (isTaken && !signal.aborted && !response.destroyed) continue;
-    response.destroy();
-    return;
-  }
-  response.end();
-}
-
-/** false: the reader is gone, or has taken nothing before `signal` aborted. */
-async function drained(response: ServerResponse, signal?: AbortSignal): Promise<boolean> {
-  const gone = new AbortController();
-  const stop = (): void => gone.abort();
-  const ended = signal === undefined ? gone.signal : AbortSignal.any([gone.signal, signal]);
-  response.once("close", stop);
-  try {
-    await once(response, "drain", { signal: ended });
-    return true;
-  } catch (error) {
-    if (!ended.aborted) throw error;
-    return false;
-  } finally {
-    response.off("close", stop);
-  }
 }

@@ -78,12 +78,10 @@ export const resources: readonly Resource[] = [
   ...streamResources,
 ];
 
-const uploadMs = 15 * 60_000; // the largest file over a slow line
-
 export function createApi(deps: ApiDeps): Api {
   const stopping = new AbortController();
   const server = createServer(
-    { maxHeaderSize: limits.requestHeadBytes, headersTimeout: limits.headersMs, requestTimeout: uploadMs },
+    { maxHeaderSize: limits.requestHeadBytes, headersTimeout: limits.headersMs, requestTimeout: limits.transferMs },
     (request, response) => {
       // One that is answered while the server stops must not keep its connection.
       response.once("close", () => stopping.signal.aborted && server.closeIdleConnections());

@@ -47,6 +47,7 @@ export async function openTestApi(folder: string): Promise<TestApi> {
     keyspace,
     blobs: join(folder, "blobs"),
     uploads: join(folder, "uploads"),
+    originOf: (app) => `http://${app}.localhost`,
     onError: (error) => errors.push(error),
   });
   const queues = createQueueOperations({

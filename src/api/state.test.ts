@@ -54,6 +54,17 @@ test("the bytes of a blob go in and out", async () => {
   assert.equal((await ask("GET", content))[0], 404);
 });
 
+test("a link of a blob is given out, with what it is good for", async () => {
+  const [status, link] = await ask("POST", "shop/blobs/photos/links", {
+    json: { key: "a b.png", method: "PUT", maxBytes: 1000, expiresInMs: 5000 },
+  });
+  assert.deepEqual([status, link["method"], link["expiresAtMs"]], [200, "PUT", api.clock.nowMs() + 5000]);
+  assert.match(
+    String(link["url"]),
+    /^http:\/\/shop\.localhost\/\.aloft\/blob\/upload\?store=photos&key=a%20b\.png&expires=\d+&max=1000&signature=[\w-]{43}$/,
+  );
+});
+
 test("what is not right is refused with the reason", async () => {
   const cases: readonly [method: string, path: string, send: object, status: number, reason: RegExp][] = [
     ["GET", "nobody/kv", {}, 404, /no app "nobody"/],
@@ -63,6 +74,8 @@ test("what is not right is refused with the reason", async () => {
     ["PUT", "shop/kv/stock/entry?key=a", { json: { value: { json: 1 }, ttl: 1 } }, 400, /no member "ttl"/],
     ["PUT", "shop/kv/stock/entry?key=a", { json: { value: { json: 1 }, expiresInMs: -1 } }, 400, /"expiresInMs" must/],
     ["PUT", "shop/blobs/photos/content?key=a&contentType=%0A", { body: "" }, 400, /"contentType" must be/],
+    ["POST", "shop/blobs/photos/links", { json: {} }, 400, /"key" must be/],
+    ["POST", "shop/blobs/photos/links", { json: { key: "a", maxSize: 1 } }, 400, /"maxSize" is not of a link for GET/],
     ["GET", `shop/kv/${"x".repeat(200)}`, {}, 400, /the name of a kv store/],
   ];
   for (const [method, path, send, status, reason] of cases) {

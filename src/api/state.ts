@@ -80,6 +80,15 @@ export const stateResources: readonly Resource[] = [
       return json({ done: await call.deps.state.putBlob(app, alias, blob, chunks) });
     },
   },
+  {
+    method: "POST",
+    path: "/v1/apps/:app/blobs/:store/links",
+    query: ["alias"],
+    async handle(call) {
+      const { app, alias, store } = placeOf(call);
+      return json(await call.deps.state.linkBlob(app, alias, store, await readJsonObject(call.request)));
+    },
+  },
 ];
 
 async function read(call: ApiCall, resource: "kv" | "blob", method: string, args: object): Promise<unknown> {

@@ -351,6 +351,11 @@ export class Apps implements Managing, LiveSource {
     }));
   }
 
+  /** The plainest of its addresses, without a slash at the end. */
+  urlOf(app: string, alias: string): string {
+    return this.#urlsOf(app, alias)[0] ?? "";
+  }
+
   #urlsOf(app: string, alias: string): readonly string[] {
     const domains = this.#parts.catalog.findApp(app)?.domains ?? [];
     return appUrls(this.#address(), { app, alias, domains, isDefault: this.defaultApp() === app });

@@ -1,18 +1,25 @@
-/** `aloft blobs list|get|put|delete`: what an app keeps as blobs. */
+/** `aloft blobs list|get|put|delete|link`: what an app keeps as blobs. */
 import { createReadStream, createWriteStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { AloftError } from "../contract/errors.ts";
 import type { BlobInfo } from "../contract/managing-state.ts";
-import { formatBytes } from "../lib/sizes.ts";
-import { usageError } from "./arguments.ts";
+import { parseDurationMs } from "../lib/durations.ts";
+import { formatBytes, parseBytes } from "../lib/sizes.ts";
+import { type Flags, usageError } from "./arguments.ts";
 import type { Context } from "./command.ts";
 import { formatMoment } from "./formatting.ts";
 import { listEntries, storeTarget } from "./state-target.ts";
 
 export async function run(context: Context): Promise<number> {
-  const target = storeTarget(context, "blobs", { list: [0, 1], get: [2, 3], put: [3, 3], delete: [2, 2] });
+  const target = storeTarget(context, "blobs", {
+    list: [0, 1],
+    get: [2, 3],
+    put: [3, 3],
+    delete: [2, 2],
+    link: [2, 2],
+  });
   const { terminal, json, folder } = context;
   const client = await context.client();
   switch (target.action) {
@@ -52,6 +59,12 @@ export async function run(context: Context): Promise<number> {
       else terminal.print(`put ${formatBytes(size)} as ${target.key} of ${target.app}/${target.store}`);
       return 0;
     }
+    case "link": {
+      const link = await client.linkBlob(target, linkOptions(context.flags));
+      if (json) terminal.printJson(link);
+      else terminal.print(link.url);
+      return 0;
+    }
     default: {
       const done = await client.deleteEntry(target);
       if (json) terminal.printJson({ done });
@@ -59,6 +72,42 @@ export async function run(context: Context): Promise<number> {
       return 0;
     }
   }
+}
+
+function linkOptions(flags: Flags): Readonly<Record<string, unknown>> {
+  const isUpload = flags.has("upload");
+  for (const name of isUpload ? ["inline", "filename"] : ["max-size", "type", "once"]) {
+    if (flags.has(name))
+      throw usageError(`--${name} is not of a link for ${isUpload ? "an upload" : "a download"}`, "blobs");
+  }
+  return {
+    expiresInMs: valueOf(flags, "expires", parseDurationMs, "a duration such as 10m or 7d"),
+    origin: flags.text("origin"),
+    ...(isUpload
+      ? {
+          method: "PUT",
+          maxBytes: valueOf(flags, "max-size", parseBytes, "a size such as 500KiB or 2GB"),
+          contentType: flags.text("type"),
+          ifAbsent: flags.has("once"),
+        }
+      : {
+          method: "GET",
+          disposition: flags.has("inline") ? "inline" : "attachment",
+          filename: flags.text("filename"),
+        }),
+  };
+}
+
+function valueOf(
+  flags: Flags,
+  name: string,
+  parse: (text: string) => number | null,
+  expected: string,
+): number | undefined {
+  const text = flags.text(name);
+  const value = text === undefined ? undefined : parse(text);
+  if (value === null) throw usageError(`--${name} "${text}" is not ${expected}`, "blobs");
+  return value;
 }
 
 async function onFile<T>(file: string, work: () => Promise<T>): Promise<T> {

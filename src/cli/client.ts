@@ -264,6 +264,11 @@ export class ControlClient {
     return (await this.#json<{ done: boolean }>("PUT", path, { query, bytes })).done;
   }
 
+  linkBlob(target: StoreTarget, options: Readonly<Record<string, unknown>>): Promise<GivenLink> {
+    const json = { ...options, key: target.key };
+    return this.#json("POST", `${storePath(target)}/links`, { query: { alias: target.alias }, json });
+  }
+
   async listQueues(app: string, alias: string): Promise<readonly QueueJson[]> {
     const path = `/v1/apps/${app}/queues`;
     return (await this.#json<{ queues: QueueJson[] }>("GET", path, { query: { alias } })).queues;
@@ -371,6 +376,12 @@ export class ControlClient {
       else pipeline(body.chunks(), request).catch((error: Error) => request.destroyed || request.destroy(error));
     });
   }
+}
+
+interface GivenLink {
+  readonly url: string;
+  readonly method: "GET" | "PUT";
+  readonly expiresAtMs: number;
 }
 
 /** A queue of an app and alias. */

@@ -324,14 +324,23 @@ const table = {
     ],
   },
   blobs: {
-    usage: "list|get|put|delete APP [STORE [KEY [FILE]]]",
+    usage: "list|get|put|delete|link APP [STORE [KEY [FILE]]]",
     words: { min: 2, max: 5 },
     summary: "see and mend an app's blobs",
-    about: "Without a store, list shows the stores. get writes to the file, or to the output where it is redirected.",
+    about:
+      "Without a store, list shows the stores. get writes to the file, or to the output where it is redirected.\n" +
+      "link prints an address with which anyone may get the blob, or with --upload put it, until it expires.",
     flags: [
       { name: "prefix", placeholder: "TEXT", about: "only keys that begin with it" },
       { name: "limit", placeholder: "N", about: "list at most so many (100)" },
-      { name: "type", placeholder: "TYPE", about: "put: its content type (application/octet-stream)" },
+      { name: "type", placeholder: "TYPE", about: "put: its content type; link --upload: what it must be" },
+      { name: "upload", about: "link: for putting the blob" },
+      { name: "expires", placeholder: "TIME", about: "link: how long it is good (1h; at most 30d)" },
+      { name: "max-size", placeholder: "SIZE", about: "link --upload: bytes that it takes (10GiB)" },
+      { name: "once", about: "link --upload: only while there is no such blob" },
+      { name: "inline", about: "link: browsers show it, and do not save it" },
+      { name: "filename", placeholder: "NAME", about: "link: the name to save it under" },
+      { name: "origin", placeholder: "URL", about: "link: where it leads (the app's own address)" },
       alias,
       ...serverFlags,
     ],
@@ -339,6 +348,8 @@ const table = {
       { line: "aloft blobs put album photos a.png ./a.png --type image/png", about: "a file" },
       { line: "aloft blobs get album photos a.png copy.png", about: "into a file" },
       { line: "aloft blobs list album photos", about: "with size and type" },
+      { line: "aloft blobs link album photos a.png --expires 7d", about: "to download it, for a week" },
+      { line: "aloft blobs link album photos b.png --upload --type 'image/*' --max-size 10MB", about: "to upload it" },
     ],
   },
   cron: {

@@ -21,6 +21,7 @@
  *   DELETE /v1/apps/APP/kv/STORE/entry?key=&ifVersion= -> { done }
  *   GET    /v1/apps/APP/blobs/STORE/content?key=       -> (its bytes)
  *   PUT    /v1/apps/APP/blobs/STORE/content?key=&contentType=  (bytes) -> { done }
+ *   POST   /v1/apps/APP/blobs/STORE/links      { key, method?, expiresInMs?, ... } -> { url, method, expiresAtMs }
  *   POST   /v1/apps/APP/functions/FUNCTION/invoke?alias=  (payload) -> (answer's bytes; headers aloft-*)
  *   GET    /v1/apps/APP/logs?function=&invocation=&level=&since=&until=&limit=&follow=  -> LogLine a line (ndjson)
  *   GET    /v1/apps/APP/invocations?function=&outcome=&since=&until=&limit=&follow=     -> { invocations } | ndjson

@@ -16,6 +16,8 @@ export type Routed =
       /** The host of an absolute-form target, which then counts instead of the Host header; else null. */
       readonly authority: string | null;
     }
+  /** Of the platform's own path below every app (`platformPath`). */
+  | { readonly kind: "platform"; readonly live: LiveDeployment; readonly path: string; readonly query: string }
   /** An OPTIONS request that no function answers: 204 with these methods. */
   | { readonly kind: "options"; readonly allow: string }
   | { readonly kind: "failure"; readonly error: AloftError; readonly allow: string; readonly app: string };

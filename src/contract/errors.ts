@@ -87,6 +87,12 @@ export const errorTable = {
   READ_SET_TOO_LARGE: row(413, "app", "the handler has read too much under check for one commit"),
   STATE_CONFLICT: row(409, "app", "something that was read has changed before the writes were committed"),
   UPLOAD_EXPIRED: row(409, "app", "the upload was not named by a blob in time, or was dropped"),
+  LINK_INVALID: row(403, "caller", "the signed link is not one that the app has given out, or it was changed"),
+  LINK_EXPIRED: row(403, "caller", "the signed link is no longer good"),
+  BLOB_NOT_FOUND: row(404, "caller", "the signed link leads to a blob that is not there"),
+  BLOB_EXISTS: row(412, "caller", "the signed link is for a new blob, and there is one of this key"),
+  CONTENT_TYPE_REFUSED: row(415, "caller", "the upload has another content type than the signed link is for"),
+  RANGE_INVALID: row(416, "caller", "the range that was asked for is not in the blob"),
   HOT_KEY: row(503, "app", "the writes met a conflict on the same key every time they were tried"),
   // --- queues
   QUEUE_NOT_FOUND: row(404, "caller", "the app has no queue of this name"),

@@ -88,6 +88,9 @@ export const limits = {
   keepAliveIdleMs: 65 * second, // longer than the usual 60 s of load balancers in front
   responseIdleMs: 60 * second, // after the head: no byte either way
   responseTotalMs: 15 * minute,
+  transferMs: 6 * 60 * minute, // of one blob through a link or the control API: 10 GB at 0.5 MB/s
+  refusedBodyMs: 2 * second, // and
+  refusedBodyBytes: 4 * MiB, // of a body that nobody wants are let through, so that the client gets to read why
   waitForInstanceMs: 10 * second,
   waitersPerGroup: 10_000, // as Knative's activator queues for a revision
   hostsKept: 32_768, // host names whose app is known without looking, 200 bytes each; 10,000 apps fit twice over
@@ -133,6 +136,12 @@ export const limits = {
   blobMetadataBytes: 4 * KiB,
   blobSessions: 1024, // transfers of one app at once: each holds a file open
   blobCollectMs: 10 * minute, // contents that nothing names any more are removed that often
+  blobLinkMs: 60 * minute, // how long a signed link is good, where nobody says otherwise
+  blobLinkMinMs: 1 * second,
+  blobLinkMaxMs: 30 * 24 * 60 * minute, // a link cannot be taken back but by deleting what it leads to
+  blobLinkBytes: 10 * 1024 * MiB, // that one link takes up, where nobody says otherwise
+  blobLinkTransfers: 512, // through links of one app at once: each holds a file and a connection open
+  blobFilenameChars: 255, // that a download is to be saved under
   blobIdleMs: 5 * minute, // a transfer with which nobody goes on is ended
   blobPendingMs: 60 * minute, // an upload waits for the commit that names it; no handler runs as long
   lineHoldMs: 5 * second, // at the head of the line for a key that others conflict on too; then the next one runs

@@ -17,6 +17,13 @@ export interface ManagingState {
     blob: { readonly store: string; readonly key: string; readonly contentType: string },
     chunks: AsyncIterable<Uint8Array>,
   ): Promise<boolean>;
+  /** A signed link for one blob; `args` as of the method `link` of docs/state-api.md. Throws REQUEST_INVALID. */
+  linkBlob(
+    app: string,
+    alias: string,
+    store: string,
+    args: Readonly<Record<string, unknown>>,
+  ): Promise<{ readonly url: string; readonly method: "GET" | "PUT"; readonly expiresAtMs: number }>;
   /** null: there is none. Whoever takes the chunks must take them to the end or call `return`. */
   openBlob(
     app: string,

@@ -8,6 +8,7 @@
  *
  * find-my-way's regular expressions are left out: one slow pattern would hold up every app of the server.
  */
+import { platformPath } from "./blob-links.ts";
 import type { HttpTrigger, Trigger } from "./deployment.ts";
 import { AloftError } from "./errors.ts";
 
@@ -33,6 +34,15 @@ export function parseRoute(text: string): Route {
   const fault = methodFault(method) ?? pathFault(path);
   if (fault !== null) throw new AloftError("ROUTE_INVALID", `"${text}" is not a route: ${fault}`, { hint: allowed });
   return { method, path };
+}
+
+/** Whether the platform itself answers at this path of a request, however its first segment is encoded. No app's code is asked. */
+export function isOfPlatform(path: string): boolean {
+  // Of every request: told by its second character, as a rule.
+  const second = path.charCodeAt(1);
+  if (second !== 0x2e && second !== 0x25) return false;
+  const end = path.indexOf("/", 1);
+  return decodeURIComponent(end < 0 ? path : path.slice(0, end)) === platformPath;
 }
 
 /** The routes among them. */
@@ -73,6 +83,7 @@ function pathFault(path: string): string | null {
   if (wrong === "(") return "its path holds (; parameters have no regular expressions";
   if (wrong !== undefined) return `its path holds ${JSON.stringify(wrong)}`;
   if (path.includes("//")) return "its path holds an empty segment";
+  if (isOfPlatform(path) || path === `${platformPath}*`) return `what is below ${platformPath} belongs to the platform`;
   return parametersFault(path);
 }
 

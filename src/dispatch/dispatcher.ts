@@ -9,6 +9,7 @@ import { AloftError, asAloftError } from "../contract/errors.ts";
 import type { Exchange } from "../contract/exchange.ts";
 import type { CallRequest, Caller, CallResult } from "../contract/invoking.ts";
 import type { InvocationRecord, Observer } from "../contract/observing.ts";
+import { isOfPlatform } from "../contract/route.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { ReadReply, StateRead } from "../wire/effects.ts";
 import { createCall } from "./call-exchange.ts";
@@ -67,6 +68,10 @@ export class Dispatcher implements Dispatching, Caller, Delivering {
     }
     const route = router.routeApp(read.authority ?? host, aloftApp);
     if (route.kind === "failure") return { kind: "failure", error: errorOfFailure(route), allow: "", app: "" };
+    if (isOfPlatform(read.path)) {
+      const query = read.pathAndQuery.slice(read.path.length + 1);
+      return { kind: "platform", live: route.live, path: decodeURIComponent(read.path), query };
+    }
     const match = router.match(route, method, read.path);
     switch (match.kind) {
       case "function":

@@ -1,6 +1,7 @@
 /** Everything of the room, put together: the kinds of state there are, and what looks after what they leave behind. */
 import { join } from "node:path";
 import type { ContentFolder } from "../contract/backup.ts";
+import type { BlobLinks } from "../contract/blob-links.ts";
 import type { LiveDeployment } from "../contract/deployment.ts";
 import type { Environment, Resource, StateService } from "../contract/durable.ts";
 import { AloftError, asAloftError } from "../contract/errors.ts";
@@ -13,7 +14,9 @@ import { createBlob } from "./blob/blob.ts";
 import { createBlobCollector } from "./blob/blob-collector.ts";
 import { createBlobContents } from "./blob/blob-contents.ts";
 import { openBlobFiles } from "./blob/blob-files.ts";
+import { createBlobLinks, type LinkOptions } from "./blob/blob-links.ts";
 import { createBlobSessions } from "./blob/blob-sessions.ts";
+import { createBlobTransfers } from "./blob/blob-transfers.ts";
 import { systemSchedule } from "../lib/schedule.ts";
 import { createEnvironments, type EnvironmentRegistry } from "./environments.ts";
 import { createAsync } from "./async/async.ts";
@@ -32,17 +35,26 @@ export interface State {
   readonly environments: EnvironmentRegistry;
   /** For reruns of whoever met a conflict. */
   readonly lines: Lines;
-  /** What an instance of the deployment asks for. `held`: where the writes of its invocation are held. */
-  answer(live: LiveDeployment, call: StateCall, held: Overlay | null): Promise<ReplyMessage>;
+  /** What an instance of the deployment asks for, in the name of an invocation or of none. */
+  answer(live: LiveDeployment, call: StateCall, asked: AskedBy): Promise<ReplyMessage>;
   read(live: LiveDeployment, read: StateRead): Promise<ReadReply>;
   readonly retention: Retention;
   /** The app is deleted: what it has stored is out of reach when this resolves, and is removed little by little. */
   retire(app: string): Promise<void>;
+  /** For the HTTP door. */
+  readonly links: BlobLinks;
   /** For the control API. */
   readonly managing: ManagingState;
   /** What backups hold of it beside the keyspace. */
   contents(): ContentFolder;
   close(): Promise<void>;
+}
+
+export interface AskedBy {
+  /** Where the writes of the invocation are held. */
+  readonly held: Overlay | null;
+  /** Where the client has sent the request, "https://shop.example.com"; unknown input. */
+  readonly origin: string | null;
 }
 
 export interface StateOptions {
@@ -51,11 +63,13 @@ export interface StateOptions {
   /** Folders of the data folder: contents of blobs, and what is on its way to there. */
   readonly blobs: string;
   readonly uploads: string;
+  /** Where links of the app lead (`LinkOptions`). */
+  readonly originOf: LinkOptions["originOf"];
   /** Told what went wrong where nobody waits for an answer. */
   readonly onError: (error: unknown) => void;
 }
 
-export async function openState({ keyspace, blobs, uploads, onError }: StateOptions): Promise<State> {
+export async function openState({ keyspace, blobs, uploads, originOf, onError }: StateOptions): Promise<State> {
   const environments = createEnvironments(keyspace);
   const files = await openBlobFiles(blobs, uploads);
   const contents = createBlobContents(keyspace, files);
@@ -83,6 +97,9 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
   // What a crash has left, and uploads that nobody named before it.
   for await (const place of files.places()) collector.soon(place);
   const service = createStateService({ keyspace, environments, resources });
+  const onFreed = (environment: Environment): void => collector.soon(environment);
+  const transfers = createBlobTransfers({ service, contents, onFreed });
+  const links = createBlobLinks({ keyspace, environments, transfers, originOf });
   const known = new WeakMap<LiveDeployment, Promise<Environment>>();
 
   /** A deployment keeps the one it began with: what still runs of a deleted app does not reach that of a later one. */
@@ -100,10 +117,16 @@ export async function openState({ keyspace, blobs, uploads, onError }: StateOpti
     service,
     environments,
     lines,
-    managing: createManagingState(service, environments, contents),
+    managing: createManagingState(service, environments, transfers, links),
     read: async (live, read) => await service.read(await environmentOf(live), read),
-    async answer(live, call, held) {
+    links,
+    async answer(live, call, { held, origin }) {
       try {
+        // No state, and made here: only here it is known who asks.
+        if (call.op === "read" && call.resource === "blob" && call.method === "link") {
+          const value = await links.give(await environmentOf(live), call.name, call.args, origin);
+          return { ok: true, value: { value, seen: [] } };
+        }
         if (held !== null) return { ok: true, value: await answerHeld(held, call) };
         return { ok: true, value: await answerStateCall(service, lines, await environmentOf(live), call) };
       } catch (error) {

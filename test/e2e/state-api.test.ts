@@ -1,6 +1,7 @@
 /** The local HTTP API of state, from programs that know nothing of Aloft but a socket and a header. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { sendTo } from "../kit/link-client.ts";
 import { pythonMissing } from "../kit/python.ts";
 import { startTestServer } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
@@ -93,6 +94,26 @@ test("values are put, got with their version, listed and deleted", async () => {
   assert.equal(entries.length, 1);
   assert.equal((await ask("DELETE", "/state/kv/s/a%2Fb")).status, 204);
   assert.equal((await ask("GET", "/state/kv/s/a%2Fb")).status, 404);
+});
+
+/** Links of the program's app, made by `ask`, moved past it. */
+async function linked(ask: (path: string, body: string) => Promise<Told>): Promise<void> {
+  const link = async (key: string, options: object): Promise<string> => {
+    const { status, text } = await ask(`/blobs/files/${key}`, JSON.stringify(options));
+    assert.equal(status, 200, text);
+    return (JSON.parse(text) as { url: string }).url;
+  };
+  const put = await sendTo(await link("a%2Fb", { method: "PUT", maxBytes: 5 }), "PUT", { body: "hello" });
+  assert.equal(put.status, 201, put.body.toString());
+  const got = await sendTo(await link("a%2Fb", { expiresInMs: 60_000, disposition: "inline" }), "GET");
+  assert.deepEqual([got.body.toString(), got.headers["content-disposition"]], ["hello", 'inline; filename="b"']);
+  const wrong = await ask("/blobs/files/a", '{"expires":1}');
+  assert.deepEqual([wrong.status, (JSON.parse(wrong.text) as { code: string }).code], [400, "REQUEST_INVALID"]);
+  assert.equal((await ask("/blobs/files/a", "no JSON")).status, 400);
+}
+
+test("links of blobs are given out", async () => {
+  await linked((path, body) => ask("POST", `/state${path}`, body));
 });
 
 test("blobs are streamed in and out", async () => {
@@ -202,6 +223,7 @@ test("Python has the same, in its handlers of requests and of events", { skip: n
   assert.match((await told("GET", "/kv/s?prefix=a/")).text, /"key": ?"a\/b"/);
   assert.equal((await told("PUT", "/blobs/files/a", "x".repeat(1_200_000), "text/plain")).status, 204);
   assert.equal((await told("GET", "/blobs/files/a")).text.length, 1_200_000);
+  await linked((path, body) => told("POST", path, body));
   assert.equal((await told("POST", "/write", '{"resource":"file"}')).status, 400);
   // More than a socket holds: who answers without reading it breaks the connection under the client.
   assert.equal((await told("PATCH", "/kv/s/a", "x".repeat(1_200_000))).status, 405);

@@ -141,6 +141,12 @@ def _handler_class(calls):
             except ValueError:
                 raise Refused(400, "REQUEST_INVALID", "the body is not JSON") from None
 
+        def object(self):
+            value = self.json()
+            if isinstance(value, dict):
+                return value
+            raise Refused(400, "REQUEST_INVALID", "the body is not a JSON object")
+
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = _serve
 
     return Handler
@@ -172,6 +178,8 @@ def _answer(http, ask):
         return (_send_value if kind == "kv" else _send_blob)(http, read, args)
     if http.command == "PUT":
         (_put_value if kind == "kv" else _put_blob)(http, read, write, args)
+    elif http.command == "POST" and kind == "blob":
+        return http.reply(200, json.dumps(read("link", dict(http.object(), key=key))).encode())
     elif http.command == "POST":
         write("increment", {"key": key, "by": query.get("by", 1)})
     elif http.command == "DELETE":

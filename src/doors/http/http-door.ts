@@ -6,6 +6,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { BlobLinks } from "../../contract/blob-links.ts";
 import type { Dispatching, Routed } from "../../contract/dispatching.ts";
 import { AloftError } from "../../contract/errors.ts";
 import { limits } from "../../contract/limits.ts";
@@ -13,11 +14,13 @@ import { outcomeOf } from "../../contract/outcome.ts";
 import { traceparent } from "../../lib/ids.ts";
 import { clientErrorAnswer } from "./client-errors.ts";
 import { HttpExchange } from "./exchange.ts";
+import { answerLink } from "./link-requests.ts";
 import { createHeaderScan, type HeaderScan, scanHeaders } from "./request-headers.ts";
 import { sendProblem } from "./problems.ts";
 
 export interface HttpDoorOptions {
   readonly dispatching: Dispatching;
+  readonly links: BlobLinks;
   readonly bodyBytesMax: number;
   /** Believe X-Forwarded-* and Forwarded of whoever connects. */
   readonly trustsProxy: boolean;
@@ -60,7 +63,7 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
     headersTimeout: limits.headersMs,
     // How far past its time-out a head may be: Node looks at 30 s intervals unless told.
     connectionsCheckingInterval: lateHeadsCheckMs,
-    requestTimeout: limits.responseTotalMs,
+    requestTimeout: limits.transferMs, // what a function is sent has a bound of its own
     keepAliveTimeout: limits.keepAliveIdleMs,
     // Said here instead, in a problem document.
     requireHostHeader: false,
@@ -95,6 +98,10 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
       return;
     }
     const routed = dispatching.route(scan.host, scan.aloftApp, method, req.url ?? "/");
+    if (routed.kind === "platform") {
+      void answerPlatform(req, res, routed, invocationId, startedAtMs, arrivedAtMs);
+      return;
+    }
     if (routed.kind === "options") {
       res.writeHead(204, ["allow", routed.allow, "x-request-id", scan.requestId]);
       res.end();
@@ -134,6 +141,7 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
       collect(req, routed, exchange, scan.contentLength);
     } else {
       exchange.isBodyComplete = false;
+      endWhenLate(req);
       req.pause();
       dispatching.submit(routed.live, exchange, arrivedAtMs);
     }
@@ -216,6 +224,39 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
     });
   }
 
+  async function answerPlatform(
+    req: IncomingMessage,
+    res: ServerResponse,
+    { live, path, query }: Extract<Routed, { kind: "platform" }>,
+    invocationId: string,
+    startedAtMs: number,
+    arrivedAtMs: number,
+  ): Promise<void> {
+    const { requestId, contentLength, isChunked } = scan;
+    const hasBody = contentLength > 0 || isChunked;
+    const request = { req, res, live, path, query, requestId, contentLength, hasBody };
+    const { status, error } = await answerLink(options.links, request, options.onBug);
+    dispatching.record({
+      id: invocationId,
+      app: live.app,
+      alias: live.alias,
+      function: "",
+      deployment: live.deploymentId,
+      trigger: "http",
+      startedAtMs,
+      waitUs: 0,
+      coldUs: 0,
+      handlerUs: Math.round((performance.now() - arrivedAtMs) * 1000),
+      status,
+      outcome: error === null ? "ok" : outcomeOf(error),
+      attempt: 1,
+      memoryBytes: 0,
+      errorCode: error === null ? "" : error.code,
+      errorMessage: error === null ? "" : error.message.slice(0, 1000),
+      subject: `${req.method} ${path}`,
+    });
+  }
+
   async function close(withinMs: number): Promise<void> {
     if (sweeper !== null) clearInterval(sweeper);
     sweeper = null;
@@ -232,6 +273,12 @@ export function createHttpDoor(options: HttpDoorOptions): HttpDoor {
 
 function hostComplaint(req: IncomingMessage, scan: HeaderScan): string {
   return scan.host === null && req.httpVersion === "1.1" ? "there is no host header" : "";
+}
+
+/** A body that nobody wants any more, and that still comes little by little, keeps its connection no longer than a request may take. */
+function endWhenLate(req: IncomingMessage): void {
+  const timer = setTimeout(() => req.destroy(), limits.responseTotalMs).unref();
+  req.once("close", () => clearTimeout(timer));
 }
 
 function onClose(this: ServerResponse): void {

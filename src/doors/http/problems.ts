@@ -7,6 +7,8 @@ export interface ProblemOptions {
   /** The rest of the request will not be read, so the connection cannot be used again. */
   readonly isClosing: boolean;
   readonly allow?: string;
+  /** The answer goes out whole at once; its connection is ended only after this. */
+  readonly before?: () => Promise<void>;
 }
 
 export function sendProblem(res: ServerResponse, error: AloftError, options: ProblemOptions): void {
@@ -22,5 +24,9 @@ export function sendProblem(res: ServerResponse, error: AloftError, options: Pro
   if (error.status === 503) headers.push("retry-after", typeof seconds === "number" ? String(seconds) : "1");
   if (options.isClosing) headers.push("connection", "close");
   res.writeHead(error.status, headers);
-  res.end(res.req.method === "HEAD" ? undefined : body);
+  if (options.before === undefined) res.end(res.req.method === "HEAD" ? undefined : body);
+  else {
+    res.write(body);
+    void options.before().then(() => res.end());
+  }
 }

@@ -13,6 +13,7 @@
  *                                                                    a transfer for the rest, null where there is none
  *   pull     {transfer, offset, length}                              {b64}
  *   end      {transfer}                                              null
+ *   link     a signed link, which is no state: `open-state.ts` has it made by `blob-links.ts`
  * Effects
  *   set      {key, value: {hash, contentType?, metadata?}, upload | from: {name, key}, ifAbsent?, ifVersion?}   whether it was done
  *   delete   {key, ifVersion?}                                                                                 whether it was done
