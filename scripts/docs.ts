@@ -12,6 +12,7 @@ import { commandsMarkdown } from "../src/cli/help.ts";
 import { settingsMarkdown } from "../src/config.ts";
 import { errorTable, type ErrorRow } from "../src/contract/errors.ts";
 import { functionLimits, limits, type Range } from "../src/contract/limits.ts";
+import { imageProbes } from "../test/escape/image-probes.ts";
 import { networkProbes } from "../test/escape/network-probes.ts";
 import { forgeries, jsProbes, systemCallProbes } from "../test/escape/probes.ts";
 import { pythonProbes } from "../test/escape/python-probes.ts";
@@ -78,6 +79,13 @@ has the thing at all. \`process\` refuses a few only because there is nothing to
 | probe | in | the code tries to | \`oci\` | \`process\` |
 | --- | --- | --- | --- | --- |
 ${rows.join("\n")}
+
+\`test/escape/image-escape.test.ts\` runs an image as its root, which has six capabilities over the image's own users, and as another
+user. Both are refused all of the probes in C above (root is root already), and these:
+
+| probe | a program of an image tries to |
+| --- | --- |
+${imageProbes.map(({ name, about }) => `| \`${name}\` | ${about} |`).join("\n")}
 
 An instance can write what it likes on the platform's own socket. In both sandboxes these end the instance, with
 \`WIRE_VIOLATION\` for the invocations it had, and nothing else:

@@ -21,6 +21,7 @@ export async function startLambdaImage(
   const functionName = lambda ?? "default";
   const name = lambdaName(app, functionName);
   const handler = program.handler === "" ? functionName : program.handler;
+  let isOpen = false;
   const environment = new Environment({
     facts: { accountId: lambdaAccountId, functionName: name, functionVersion: lambdaVersion, handler, memoryMiB },
     argv: [],
@@ -29,11 +30,13 @@ export async function startLambdaImage(
     extensions: [],
     initMs: readyMs,
     printed: () => {},
-    outside: { port, runtime: () => outsideChild(parts) },
+    // A start that fails says why by itself.
+    outside: { port, runtime: () => outsideChild((error) => isOpen && parts.crashed(error)) },
   });
   parts.onDrained = () => environment.shutdown("spindown");
   try {
     await environment.open();
+    isOpen = true;
   } catch (error) {
     if (error instanceof EnvironmentError) throw thrownBy(error.error);
     throw error;
@@ -42,7 +45,7 @@ export async function startLambdaImage(
 }
 
 /** Stands for the program: to end it is to end the instance, which takes no more work from then on. */
-function outsideChild(parts: LoadParts): Child {
+function outsideChild(crashed: (error: Error) => void): Child {
   const { promise: ended, resolve } = Promise.withResolvers<string>();
   const child: Child = {
     pid: 0,
@@ -52,7 +55,7 @@ function outsideChild(parts: LoadParts): Child {
     kill: () => {
       if (child.isOver) return;
       child.isOver = true;
-      parts.crashed(new Crashed("the image's runtime was ended"));
+      crashed(new Crashed("the image's runtime was ended"));
       resolve("");
     },
   };

@@ -77,7 +77,7 @@ export const limits = {
   imageEntries: 500_000, // files, folders and links of all layers; their names are in memory while they are unpacked
   imageLayers: 256, // docker itself makes at most 127
   imageDocumentBytes: 4 * MiB, // manifest, config and index, each; the config holds the history of the build
-  imageOwners: 32, // users and groups of an image that instances tell apart; each takes two numbers of the host
+  imageOwners: 64, // users and groups of an image that instances tell apart, each with a number of the host; Debian has 45
   // --- the control API
   apiBodyBytes: 16 * MiB, // a JSON body of the control API: the list of 50,000 files fits
   // --- http door

@@ -78,7 +78,7 @@ export class BesideProgram {
     const message = `the image's program ${how} before it was ready${lines === "" ? "" : `\n${lines}`}`;
     return new AloftError("FUNCTION_START_FAILED", message, {
       detail,
-      hint: "an image's program runs without capabilities, as its own user, and has to stay in the foreground",
+      hint: "an image's program runs as its own user, which may be its root but not the host's, and has to stay in the foreground",
     });
   }
 }

@@ -49,8 +49,8 @@ before(() => {
   base = writeTar([
     folder("bin/"),
     file("bin/server", readFileSync(program), { mode: 0o755 }),
-    file("etc/passwd", "root:x:0:0::/root:\nweb:x:1000:1000::/home/web:\n"),
-    file("etc/group", "root:x:0:\nweb:x:1000:\nmedia:x:44:web\n"),
+    file("etc/passwd", "root:x:0:0::/root:\nweb:x:1000:1000::/home/web:\ncache:x:101:102::/:\n"),
+    file("etc/group", "root:x:0:\nweb:x:1000:\nmedia:x:44:web,cache\ncache:x:102:\n"),
     folder("data/", { uid: 1000, gid: 1000 }),
   ]);
 });
@@ -153,6 +153,25 @@ suite("an image is an app", { skip: missing ?? false }, () => {
     assert.match(about, /\nPORT=8080/);
     assert.equal(await textOf(server, "user", "/keep"), "1");
     assert.equal(await textOf(server, "user", "/keep"), "2");
+  });
+
+  test("one that begins as root gives files to its user and becomes it, as many entry points do", async () => {
+    // The user owns nothing in the image: it is known from its list of users alone.
+    await deployImage(
+      server,
+      "become",
+      dockerArchive(imageOf({ config: { ...config, Cmd: ["become", "101", "102"] } })),
+    );
+    assert.match(await textOf(server, "become", "/about"), /^uid=101 gid=102 cwd=\/own /);
+    assert.equal(await textOf(server, "become", "/keep"), "1");
+    // Whom the image starts as another user cannot.
+    const own = { ...config, User: "web", Cmd: ["become", "101", "102"] };
+    const error = await refusal(deployImage(server, "cannot", dockerArchive(imageOf({ config: own }))));
+    assert.equal(error.code, "FUNCTION_START_FAILED");
+    assert.match(
+      error.message,
+      /exit code 4 before it was ready\nbecome: (?:Permission denied|Operation not permitted)$/,
+    );
   });
 
   test("each instance has a fresh layer: what a crashed one wrote is gone", async () => {
@@ -327,6 +346,27 @@ suite("an image that cannot be an app", { skip: missing ?? false }, () => {
       assert.deepEqual([error.code, message.test(error.message)], [code, true], error.message);
     });
   }
+
+  test("a program that never listens, and a Lambda program that never asks for an event", async () => {
+    const idle = imageOf({ config: { ...config, Cmd: ["idle"] } });
+    const [http, lambda] = await Promise.all([
+      refusal(deployBlindly(server, "bad", idle)),
+      refusal(deployImage(server, "bad-lambda", tarOfFiles(layoutFiles(idle)), '{ "runtime": "provided" }')),
+    ]);
+    assert.equal(http.code, "FUNCTION_START_FAILED");
+    assert.match(http.message, /80/);
+    assert.equal(lambda.code, "FUNCTION_START_FAILED");
+    assert.match(lambda.message, /^Sandbox\.Timedout: the runtime did not ask for a first event within 28 s$/);
+  });
+
+  test("a Lambda program that ends at once", async () => {
+    const image = imageOf({ config: { ...config, Cmd: ["fail"] } });
+    const error = await refusal(
+      deployImage(server, "bad-lambda", tarOfFiles(layoutFiles(image)), '{ "runtime": "provided" }'),
+    );
+    assert.equal(error.code, "FUNCTION_START_FAILED");
+    assert.match(error.message, /exit code 3 before it was ready\nthe database is missing/);
+  });
 
   test("none of them left anything, and the neighbour goes on answering", async () => {
     await server.deployFiles("other", { "index.ts": `export default { fetch: () => new Response("other") };` });

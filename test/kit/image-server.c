@@ -1,10 +1,12 @@
 /* The program of the tests' images: answers HTTP on $PORT, one request at a time, without a shell or a C library beside it. */
 #include <arpa/inet.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -40,6 +42,13 @@ static void keep(int client) {
   answer(client, text);
 }
 
+/* As entry points of many images do: a folder is given to a user, who then is whom the server runs as. */
+static int become(uid_t user, gid_t group) {
+  gid_t groups[] = {group, 44};
+  if (mkdir("/own", 0700) || chown("/own", user, group) || chdir("/own")) return -1;
+  return setgroups(2, groups) || setgid(group) || setuid(user) ? -1 : 0;
+}
+
 static void leave(int signal) {
   _exit(signal == SIGTERM ? 0 : 1);
 }
@@ -48,6 +57,13 @@ int main(int count, char **arguments) {
   if (count > 1 && !strcmp(arguments[1], "fail")) {
     fprintf(stderr, "the database is missing\n");
     return 3;
+  }
+  if (count > 1 && !strcmp(arguments[1], "idle")) {
+    for (;;) pause();
+  }
+  if (count > 3 && !strcmp(arguments[1], "become") && become(atoi(arguments[2]), atoi(arguments[3]))) {
+    perror("become");
+    return 4;
   }
   signal(SIGTERM, leave);
   int server = socket(AF_INET, SOCK_STREAM, 0), yes = 1;

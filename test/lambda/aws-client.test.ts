@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { AloftError } from "../../src/contract/errors.ts";
 import { ociMissing } from "../../src/sandbox/open-for-test.fixture.ts";
-import { startTestServer, temporaryFolder, type TestServer } from "../kit/server.ts";
+import { startTestServer, temporaryFolder, type TestServer, testToken } from "../kit/server.ts";
 import { until } from "../kit/until.ts";
 
 const installed = join(import.meta.dirname, "../../.aloft/lambda-client/node_modules");
@@ -31,6 +31,7 @@ export const handler = async (event, context) => {
   return { event, functionName, functionVersion, memoryLimitInMB, invokedFunctionArn, logGroupName,
     isInTime: remaining > 0 && remaining <= 60000, env: process.env.AWS_EXECUTION_ENV, trace: process.env._X_AMZN_TRACE_ID };
 };
+export const said = async (event, { clientContext, identity }) => ({ clientContext, identity });
 export const page = awslambda.streamifyResponse(async (event, stream) => {
   const body = awslambda.HttpResponseStream.from(stream, { statusCode: 203, headers: { "content-type": "text/plain" }, cookies: ["a=1"] });
   body.write("one ");
@@ -83,6 +84,23 @@ function testsOn(server: TestServer): void {
     await until("its line", async () =>
       (await server.client.listLogs("client", {})).some(({ message }) => message.includes("seen by the client")),
     );
+  });
+
+  test("a handler finds what its caller said beside the payload", async () => {
+    await deploy("said", "index.said");
+    const clientContext = { custom: { who: "Zoë 日本" } };
+    const identity = { cognitoIdentityId: "i", cognitoIdentityPoolId: "p" };
+    const base64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64");
+    const response = await fetch(`${server.admin}/v1/apps/said/functions/said/invoke`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${testToken}`,
+        "x-amz-client-context": base64(clientContext),
+        "x-amz-cognito-identity": base64(identity),
+      },
+      body: "{}",
+    });
+    assert.deepEqual(await response.json(), { clientContext, identity });
   });
 
   test("what it throws comes back as it was thrown, and its exit as an exit", async () => {

@@ -14,7 +14,7 @@ import { limits } from "../../contract/limits.ts";
 import type { PlannedProgram } from "../../contract/programs.ts";
 import type { ContentStore } from "../content-store.ts";
 import type { ImageLayer, ImageStore } from "./image-store.ts";
-import { findImageUser, type ImageUser } from "./image-user.ts";
+import { findImageUser, type ImageUser, listImageOwners } from "./image-user.ts";
 
 const standardPort = 8080;
 const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -45,7 +45,9 @@ export async function planImage(
   }
   const root = await images.prepare(layers);
   const user = findImageUser(config.user, images.rootPath(root));
-  const owners = chooseOwners(user, images.ownersOf(layers));
+  // Who begins as root may become another user, and give files to one that owns none yet.
+  const others = user.uid === 0 ? listImageOwners(images.rootPath(root)) : [];
+  const owners = chooseOwners(user, [...images.ownersOf(layers), ...others]);
   return {
     root,
     argv,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { AloftError } from "../../contract/errors.ts";
-import { findImageUser, type ImageUser } from "./image-user.ts";
+import { findImageUser, type ImageUser, listImageOwners } from "./image-user.ts";
 import { findInside, readInside } from "./inside-root.ts";
 
 const base = mkdtempSync(join(tmpdir(), "aloft-image-user-"));
@@ -43,6 +43,11 @@ suite("the user of an image", () => {
       assert.throws(() => findImageUser(user, root), isUnknown);
     });
   }
+
+  test("all numbers of its lists are found, those of users that images add first", () => {
+    assert.deepEqual(listImageOwners(root), [1000, 1001, 44, 45, 4000, 0]);
+    assert.deepEqual(listImageOwners(join(base, "none")), []);
+  });
 
   test("an image without lists of users has root, and numbers", () => {
     const empty = join(base, "empty");

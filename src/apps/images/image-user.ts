@@ -48,6 +48,24 @@ export function findImageUser(user: string, root: string): ImageUser {
   return { uid, gid, groups: [], home };
 }
 
+/**
+ * Every number of the image's /etc/passwd and /etc/group, those first that a program is likely to become: users that the image
+ * has added, with their groups. Throws IMAGE_USER_UNKNOWN.
+ */
+export function listImageOwners(root: string): readonly number[] {
+  const users = parsePasswd(readList(root, "/etc/passwd"));
+  const groups = parseGroup(readList(root, "/etc/group"));
+  const added = users.filter(({ uid }) => isAdded(uid));
+  const others = users.filter(({ uid }) => !isAdded(uid));
+  const ofUsers = [...added, ...others].flatMap((user) => [user.uid, user.gid, ...groupsOf(user, groups)]);
+  return [...new Set([...ofUsers, ...groups.map(({ gid }) => gid)])];
+}
+
+/** Distributions number their own below 100, and nobody near the end of 16 bits. */
+function isAdded(uid: number): boolean {
+  return uid >= 100 && uid < 60_000;
+}
+
 function groupsOf(user: PasswdLine | undefined, groups: readonly GroupLine[]): number[] {
   if (user === undefined) return [];
   const own = groups.filter(({ members, gid }) => gid !== user.gid && members.includes(user.name));

@@ -36,7 +36,8 @@ function writeImage(root: string): void {
   for (const name of ["sh", "cat", "httpd", "ls", "dd", "id", "stat", "sleep", "wget", "df"]) {
     symlinkSync("busybox", join(root, "bin", name));
   }
-  writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1000:1000::/home:/bin/sh\n");
+  writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1000:1001::/home:/bin/sh\n");
+  writeFileSync(join(root, "etc/group"), "root:x:0:\napp:x:1001:\n");
   writeFileSync(join(root, "srv/index.html"), "served");
   writeFileSync(join(root, "opt/hidden"), "hidden", { mode: 0o600 });
   chownSync(join(root, "home"), 1000, 1000);
@@ -112,10 +113,10 @@ for (const mode of ["overlay", "copy"] as const) {
       assert.equal(out, "/srv\nserved\nbin\ndev\netc\nhome\nopt\nproc\nsrv\ntmp\nred\n");
     });
 
-    test("root owns what is root's and may change it, without a capability", async (t) => {
+    test("root owns what is root's and may change it, and has no capability beyond the image's own users", async (t) => {
       const script =
         "id -u; stat -c %u /srv /home /opt; echo new > index.html; cat index.html; cat /opt/hidden 2>&1; " +
-        "dd if=/proc/self/status 2>/dev/null | busybox grep -E 'Cap(Eff|Bnd)|NoNew|Seccomp:'; " +
+        "dd if=/proc/self/status 2>/dev/null | busybox grep -E 'Cap(Inh|Eff|Bnd|Amb)|NoNew|Seccomp:'; " +
         "busybox mount -t tmpfs none /srv 2>&1; (echo 1 > /proc/sys/kernel/panic) 2>&1; [ $(busybox ls -d /proc/[0-9]* | busybox wc -l) -lt 8 ] && echo alone";
       const lines = (await said(t, script)).trim().split("\n");
       assert.deepEqual(lines, [
@@ -125,8 +126,11 @@ for (const mode of ["overlay", "copy"] as const) {
         "65534",
         "new",
         "cat: can't open '/opt/hidden': Permission denied",
-        "CapEff:\t0000000000000000",
-        "CapBnd:\t0000000000000000",
+        // CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID.
+        "CapInh:\t0000000000000000",
+        "CapEff:\t00000000000000eb",
+        "CapBnd:\t00000000000000eb",
+        "CapAmb:\t0000000000000000",
         "NoNewPrivs:\t1",
         "Seccomp:\t2",
         "mount: permission denied (are you root?)",
@@ -135,20 +139,40 @@ for (const mode of ["overlay", "copy"] as const) {
       ]);
     });
 
-    test("another user owns its own files and cannot change root's", async (t) => {
+    test("root gives files to another user and becomes it, which has no capability and no way back", async (t) => {
       const script =
-        "id; echo x > /home/file; stat -c '%u %g' /home/file; (echo x > /srv/file) 2>/dev/null || echo refused";
+        "busybox mkdir /srv/own && busybox chown app:app /srv/own && busybox su app -s /bin/sh -c '" +
+        'id; echo x > /srv/own/file && stat -c "%u %g" /srv/own/file; ' +
+        "(echo x > index.html) 2>/dev/null || echo refused; busybox chown 0 /srv/own/file 2>&1; " +
+        "busybox grep CapEff /proc/self/status; busybox su root -s /bin/sh -c id 2>&1'; " +
+        "busybox su app -s /bin/sh -c 'sleep 100 & echo $! > /srv/own/pid'; busybox kill $(cat /srv/own/pid) && echo killed";
+      const lines = (await said(t, script, { env: { PATH: "/bin", HOME: "/" }, owners: [0, 1000, 1001] })).trim();
+      assert.deepEqual(lines.split("\n"), [
+        "uid=1000(app) gid=1001(app) groups=1001(app)",
+        "1000 1001",
+        "refused",
+        "chown: /srv/own/file: Operation not permitted",
+        "CapEff:\t0000000000000000",
+        "su: must be suid to work properly",
+        "killed",
+      ]);
+    });
+
+    test("another user owns its own files, cannot change root's, and has no capability", async (t) => {
+      const script =
+        "busybox grep CapEff /proc/self/status; busybox grep CapBnd /proc/self/status; id; echo x > /home/file; stat -c '%u %g' /home/file; (echo x > /srv/file) 2>/dev/null || echo refused";
       const out = await said(t, script, { uid: 1000, gid: 1000, groups: [7], owners: [0, 1000, 7] });
-      assert.equal(out, "uid=1000(app) gid=1000 groups=7\n1000 1000\nrefused\n");
+      const none = "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n";
+      assert.equal(out, `${none}uid=1000(app) gid=1000 groups=7\n1000 1000\nrefused\n`);
     });
 
     test("every start has a fresh layer, and the image's own files never change", async (t) => {
       const script = "ls /srv; echo changed > index.html; echo x > other; busybox rm /etc/passwd; ls /etc";
       const first = await said(t, script);
       assert.equal(await said(t, script), first);
-      assert.equal(first, "index.html\nhosts\nresolv.conf\n");
+      assert.equal(first, "index.html\ngroup\nhosts\nresolv.conf\n");
       assert.equal(readFileSync(join(image, "srv/index.html"), "utf8"), "served");
-      assert.deepEqual(readdirSync(join(image, "etc")), ["passwd"]);
+      assert.deepEqual(readdirSync(join(image, "etc")).toSorted(), ["group", "passwd"]);
     });
 
     test("its layer has an end, and counts as its memory", async (t) => {

@@ -58,6 +58,18 @@ test("nobody inside is root on the host, and nobody inside has a capability", ()
   assert.deepEqual(Object.values(spec.process.capabilities).flat(), []);
 });
 
+test("the root of an image alone has capabilities, and hands none on", () => {
+  const capabilitiesOf = (uid: number): Readonly<Record<string, readonly string[]>> => {
+    const image = { map: [{ inside: 0, outside: 5000 }], uid, gid: 0, groups: [] };
+    return (ociSpec({ ...input, image }) as unknown as Spec).process.capabilities;
+  };
+  assert.deepEqual(Object.values(capabilitiesOf(1000)).flat(), []);
+  const { inheritable, ambient, ...others } = capabilitiesOf(0);
+  assert.deepEqual([inheritable, ambient], [[], []]);
+  const own = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"];
+  assert.deepEqual(others, { bounding: own, effective: own, permitted: own });
+});
+
 test("everything that is bound is bound read-only, and the root is read-only", () => {
   assert.equal(spec.root.readonly, true);
   const bound = spec.mounts.filter(({ type }) => type === "bind");

@@ -34,6 +34,19 @@ export interface ImageInput {
   readonly groups: readonly number[];
 }
 
+/**
+ * What the root of an image may do, to files and processes of the image's own users alone (decisions/0015). Nobody else has any
+ * capability: no function, and no image that says another user.
+ */
+export const imageRootCapabilities = [
+  "CAP_CHOWN",
+  "CAP_DAC_OVERRIDE",
+  "CAP_FOWNER",
+  "CAP_KILL",
+  "CAP_SETGID",
+  "CAP_SETUID",
+] as const;
+
 export interface OciSpecInput {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -90,9 +103,9 @@ const sharedMemory = {
 const bytesPerTmpInode = 8 * 1024;
 
 export function ociSpec(input: OciSpecInput): Record<string, unknown> {
-  const noCapabilities = { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] };
   const { owner, program } = input.ids;
   const { image } = input;
+  const capabilities = image?.uid === 0 ? imageRootCapabilities : [];
   const pairs = image?.map ?? [
     { inside: 0, outside: owner },
     { inside: insideId, outside: program },
@@ -111,7 +124,14 @@ export function ociSpec(input: OciSpecInput): Record<string, unknown> {
       cwd: input.cwd,
       args: input.argv,
       env: Object.entries(input.env).map(([name, value]) => `${name}=${value}`),
-      capabilities: noCapabilities,
+      // Not inheritable, so that whoever ceases to be root has none.
+      capabilities: {
+        bounding: capabilities,
+        effective: capabilities,
+        permitted: capabilities,
+        inheritable: [],
+        ambient: [],
+      },
       noNewPrivileges: true,
       // When the machine itself runs out of memory, functions go before what looks after them.
       oomScoreAdj: 500,
