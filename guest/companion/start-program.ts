@@ -20,10 +20,10 @@ const modes: Readonly<Record<string, StartMode>> = {
 
 /** In the folder of the deployment, or in an image. */
 async function startProvided(assign: Assign, program: AssignProgram, parts: LoadParts): Promise<LoadedFunction> {
-  const { port } = program;
-  return await (port === undefined
+  const { image } = program;
+  return await (image === undefined
     ? startLambdaProgram(assign, program, parts)
-    : startLambdaImage(assign, program, port, parts));
+    : startLambdaImage(assign, program, image.port, parts));
 }
 
 export async function startProgram(assign: Assign, parts: LoadParts): Promise<readonly LoadedFunction[]> {
@@ -31,7 +31,8 @@ export async function startProgram(assign: Assign, parts: LoadParts): Promise<re
   if (program === undefined) throw new Error("no program was assigned");
   const start = modes[program.runtime];
   if (start === undefined) throw new Error(`the runtime ${program.runtime} cannot be served yet`);
-  await serveStateApi(parts.ask);
+  const { image } = program;
+  await serveStateApi(parts.ask, image === undefined ? null : { port: image.statePort, token: image.stateToken });
   const loaded = await start(assign, program, parts);
   // The instance serves one function; only its own number ever comes.
   return assign.functions.map(({ name }) => ({ ...loaded, name }));

@@ -1,6 +1,6 @@
 /**
- * The local HTTP API of state (docs/state-api.md): on a unix socket that only what runs in this sandbox can reach, for code in
- * any language. A request names its invocation in the header `aloft-invocation`; without one it stands for itself.
+ * The local HTTP API of state (docs/state-api.md), for code in any language: on a unix socket that only what runs in this sandbox
+ * can reach or, for an image, which has files of its own, on the loopback that both share. A request names its invocation in the header `aloft-invocation`; without one it stands for itself.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { rmSync } from "node:fs";
@@ -40,15 +40,28 @@ class Refused extends Error {
   }
 }
 
-export async function serveStateApi(ask: LoadParts["ask"]): Promise<void> {
+/** `loopback`: where, and what every path begins with, so that nobody gets there by a URL that the program fetches for them. */
+export async function serveStateApi(
+  ask: LoadParts["ask"],
+  loopback: { readonly port: number; readonly token: string } | null,
+): Promise<void> {
   const { createServer } = process.getBuiltinModule("node:http");
+  const prefix = loopback === null ? "" : `/${loopback.token}`;
   const server = createServer((request, response) => {
-    void serve(ask, request, response);
+    const { url = "/" } = request;
+    if (url.startsWith(`${prefix}/`)) {
+      request.url = url.slice(prefix.length);
+      void serve(ask, request, response);
+      return;
+    }
+    request.resume();
+    sendJson(response, 404, { code: "NOT_FOUND", message: "there is nothing here" });
   });
   rmSync(stateSocketPath, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(stateSocketPath, resolve);
+    if (loopback === null) server.listen(stateSocketPath, resolve);
+    else server.listen(loopback.port, "127.0.0.1", resolve);
   });
   server.unref();
 }

@@ -11,14 +11,14 @@ import type { FunctionSpec, GroupSpec, LiveDeployment } from "../contract/deploy
 import type { GroupStatus } from "../contract/invoking.ts";
 import { limits } from "../contract/limits.ts";
 import type { SandboxProgram } from "../contract/sandbox.ts";
-import type { Assign, AssignFunction, CallMessage, ReplyMessage } from "../wire/messages.ts";
+import type { Assign, AssignFunction, AssignImage, CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { createScalerState, decideScale, type ScalePolicy, type ScalerState, wantsInstanceNow } from "./autoscaler.ts";
 import { crashBackoffMs } from "./crash-backoff.ts";
 import type { EndReason } from "./end-error.ts";
 import { idleMemoryCheckMs, type Instance, type InstanceOwner } from "./instance.ts";
 import type { InstanceLog } from "./instance-logs.ts";
 import { idleVictims, pickInstance } from "./instance-choice.ts";
-import { portOf } from "./image-program.ts";
+import { meetingOf } from "./image-program.ts";
 import { changeLoad, createLoadMeter, type LoadMeter, takeLoad } from "./load-meter.ts";
 
 /** What a group needs of the pool it is in. */
@@ -36,8 +36,8 @@ export interface GroupHost {
   newInstance(group: Group): Instance | "later" | null;
   /** A process that was started has said hello or has ended: another may be started. */
   startEnded(): void;
-  /** For a group whose program is an image: starts it beside the instance. null for any other. */
-  besideOf(group: Group): ((instanceId: string) => SandboxProgram) | null;
+  /** Of a group whose program is an image: starts it beside an instance, which meets it there. */
+  besideOf(group: Group, meeting: AssignImage): (instanceId: string) => SandboxProgram;
   /** The group has something to be looked after. */
   wake(group: Group): void;
   logged(group: Group, log: InstanceLog): void;
@@ -313,7 +313,7 @@ export class Group implements InstanceOwner {
   #assign(instance: Instance): void {
     const { app, alias, deploymentId, root, manifest, variables } = this.live;
     const { program } = this.spec;
-    const port = manifest.image === undefined ? {} : { port: portOf(program, manifest.image) };
+    const image = manifest.image === undefined ? undefined : meetingOf(program, manifest.image);
     const assign: Assign = {
       mode: "serve",
       app,
@@ -322,13 +322,15 @@ export class Group implements InstanceOwner {
       root,
       entry: manifest.entry,
       functions: manifest.functions.map(assignedFunction),
-      ...(program === undefined ? {} : { program: { ...program, concurrency: this.#concurrency, ...port } }),
+      ...(program === undefined
+        ? {}
+        : { program: { ...program, concurrency: this.#concurrency, ...(image && { image }) } }),
       lambda: manifest.functions.find((one) => one.group === this.spec.name && one.style === "lambda")?.name ?? null,
       variables,
       memoryMiB: this.spec.limits.memoryMiB,
     };
     if (manifest.network !== "internet" && !this.#host.keepsNetwork && !this.#hasWarned) this.#warnOfNetwork();
-    instance.assign(assign, manifest.network, this.#host.besideOf(this));
+    instance.assign(assign, manifest.network, image === undefined ? null : this.#host.besideOf(this, image));
   }
 
   #warnOfNetwork(): void {

@@ -1,9 +1,16 @@
 /** How the program of an image is started: by what its deployment found in it, and the app's variables on top. */
+import { randomBytes } from "node:crypto";
 import type { GroupSpec, ImageSpec, LiveDeployment, Program } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
 import type { ImageProgramSpec } from "../contract/sandbox.ts";
+import type { AssignImage } from "../wire/messages.ts";
 
-export function imageProgramSpec(live: LiveDeployment, spec: GroupSpec, instanceId: string): ImageProgramSpec {
+export function imageProgramSpec(
+  live: LiveDeployment,
+  spec: GroupSpec,
+  meeting: AssignImage,
+  instanceId: string,
+): ImageProgramSpec {
   const { app, deploymentId, manifest, variables, imageRoot } = live;
   const { image } = manifest;
   if (image === undefined || imageRoot === undefined) throw new Error(`deployment ${deploymentId} is no image`);
@@ -17,10 +24,12 @@ export function imageProgramSpec(live: LiveDeployment, spec: GroupSpec, instance
       ...(isLambda(spec.program) ? lambdaEnvironment(live, spec) : { PORT: String(image.port) }),
       ALOFT_APP: app,
       ALOFT_DEPLOYMENT: deploymentId,
+      ALOFT_STATE_URL: `http://127.0.0.1:${meeting.statePort}/${meeting.stateToken}`,
     },
     memoryMiB: spec.limits.memoryMiB,
     sharesNetworkOf: instanceId,
-    waitsForPort: isLambda(spec.program) ? lambdaApiPort : null,
+    // The last that the companion opens: what the program finds in its environment is there when it starts.
+    waitsForPort: isLambda(spec.program) ? meeting.port : meeting.statePort,
     root: imageRoot,
     rootBytes: image.bytes,
     rootFiles: image.files,
@@ -32,9 +41,11 @@ export function imageProgramSpec(live: LiveDeployment, spec: GroupSpec, instance
   };
 }
 
-/** Where the program listens, or finds the Lambda Runtime API. */
-export function portOf(program: Program | undefined, image: ImageSpec): number {
-  return isLambda(program) ? lambdaApiPort : image.port;
+/** For one instance. */
+export function meetingOf(program: Program | undefined, image: ImageSpec): AssignImage {
+  const port = isLambda(program) ? lambdaApiPort : image.port;
+  const statePort = port === firstStatePort ? firstStatePort + 1 : firstStatePort;
+  return { port, statePort, stateToken: randomBytes(16).toString("hex") };
 }
 
 function isLambda(program: Program | undefined): boolean {
@@ -43,6 +54,7 @@ function isLambda(program: Program | undefined): boolean {
 
 /** As in AWS's own emulator. */
 const lambdaApiPort = 9001;
+const firstStatePort = 9002;
 /** AWS's clients want a region even where it means nothing. */
 const lambdaRegion = "us-east-1";
 

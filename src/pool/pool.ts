@@ -11,7 +11,7 @@ import { limits } from "../contract/limits.ts";
 import type { DescribeRequest } from "../contract/running.ts";
 import type { Sandbox, SandboxProgram } from "../contract/sandbox.ts";
 import type { Clock } from "../lib/clock.ts";
-import type { CallMessage, ReplyMessage } from "../wire/messages.ts";
+import type { AssignImage, CallMessage, ReplyMessage } from "../wire/messages.ts";
 import { Describing } from "./describing.ts";
 import { Group, type GroupHost } from "./group.ts";
 import { type GuestKind, guestKindOf, guestKinds, type GuestProgram, needsOwnStart } from "./guest-program.ts";
@@ -315,13 +315,11 @@ export class Pool implements GroupHost {
     return starting < startsPerCore * this.cores;
   }
 
-  besideOf(group: Group): ((instanceId: string) => SandboxProgram) | null {
+  besideOf({ live, spec }: Group, meeting: AssignImage): (instanceId: string) => SandboxProgram {
     const { sandbox } = this.#options;
-    const { live, spec } = group;
-    if (live.manifest.image === undefined) return null;
     return (instanceId) => {
       if (sandbox.startImage === undefined) throw imagesUnavailable(sandbox.kind);
-      return sandbox.startImage(imageProgramSpec(live, spec, instanceId));
+      return sandbox.startImage(imageProgramSpec(live, spec, meeting, instanceId));
     };
   }
 

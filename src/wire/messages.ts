@@ -40,8 +40,18 @@ export interface AssignProgram {
   /** Path that answers once the program is ready; null: it takes connections then. */
   readonly ready: string | null;
   readonly concurrency: number;
-  /** Of an image, whose program the node starts: where that listens or, for `provided`, finds the Lambda Runtime API. */
-  readonly port?: number;
+  /** Of an image, whose program the node starts beside the guest. */
+  readonly image?: AssignImage;
+}
+
+/** Where guest and image meet, on the loopback that they share. */
+export interface AssignImage {
+  /** Where the program listens or, for `provided`, finds the Lambda Runtime API. */
+  readonly port: number;
+  /** Where it finds the local API of state. */
+  readonly statePort: number;
+  /** The first part of every path there: whoever makes the program fetch a URL of its own choice does not know it. */
+  readonly stateToken: string;
 }
 
 export interface Assign {

@@ -128,7 +128,8 @@ suite("an image is an app", { skip: missing ?? false }, () => {
     await deployImage(server, "about", tarOfFiles(layoutFiles(imageOf())));
     const [first, ...env] = (await textOf(server, "about", "/about")).split("\n");
     assert.equal(first, "uid=0 gid=0 cwd=/data args=/bin/server ");
-    assert.deepEqual(env.filter((line) => !line.startsWith("ALOFT_DEPLOYMENT=")).toSorted(), [
+    const known = env.filter((line) => !/^ALOFT_(?:DEPLOYMENT|STATE_URL)=/.test(line)).toSorted();
+    assert.deepEqual(known, [
       "ALOFT_APP=about",
       "COLOUR=red",
       "HOME=/root",
@@ -172,6 +173,17 @@ suite("an image is an app", { skip: missing ?? false }, () => {
       error.message,
       /exit code 4 before it was ready\nbecome: (?:Permission denied|Operation not permitted)$/,
     );
+  });
+
+  test("it keeps state over HTTP, which nobody reaches without the first part of its paths", async () => {
+    const aloftJson = '{ "functions": { "default": { "maxInstances": 1 } } }';
+    await deployImage(server, "counter", dockerArchive(imageOf({ config: { ...config, User: "web" } })), aloftJson);
+    assert.equal(await textOf(server, "counter", "/count"), "404 204 1");
+    assert.equal(await textOf(server, "counter", "/count"), "404 204 2");
+    // On a port of its own, wherever the program listens.
+    const onThatPort = { ...config, ExposedPorts: { "9002/tcp": {} } };
+    await deployImage(server, "counter", dockerArchive(imageOf({ config: onThatPort })), aloftJson);
+    assert.equal(await textOf(server, "counter", "/count"), "404 204 3");
   });
 
   test("each instance has a fresh layer: what a crashed one wrote is gone", async () => {

@@ -42,6 +42,32 @@ static void keep(int client) {
   answer(client, text);
 }
 
+/* The whole answer of the local API of state, head and body. `token`: what its paths begin with. */
+static const char *ask_state(const char *method, const char *token, const char *path) {
+  static char text[65536];
+  int port = 0, at = 0;
+  sscanf(getenv("ALOFT_STATE_URL"), "http://127.0.0.1:%d", &port);
+  int state = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  if (connect(state, (struct sockaddr *)&address, sizeof address)) return "no connection";
+  dprintf(state, "%s %s%s HTTP/1.1\r\nhost: state\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", method, token, path);
+  for (ssize_t got; (got = read(state, text + at, sizeof text - 1 - at)) > 0;) at += got;
+  text[at] = 0;
+  close(state);
+  return text;
+}
+
+static void count(int client) {
+  static char text[256];
+  const char *token = strchr(getenv("ALOFT_STATE_URL") + 7, '/');
+  int stranger = 0, put = 0;
+  sscanf(ask_state("POST", "", "/kv/s/count?by=1"), "HTTP/1.1 %d", &stranger);
+  sscanf(ask_state("POST", token, "/kv/s/count?by=1"), "HTTP/1.1 %d", &put);
+  const char *body = strstr(ask_state("GET", token, "/kv/s/count"), "\r\n\r\n");
+  sprintf(text, "%d %d %.20s", stranger, put, body ? body + 4 : "");
+  answer(client, text);
+}
+
 /* As entry points of many images do: a folder is given to a user, who then is whom the server runs as. */
 static int become(uid_t user, gid_t group) {
   gid_t groups[] = {group, 44};
@@ -53,15 +79,15 @@ static void leave(int signal) {
   _exit(signal == SIGTERM ? 0 : 1);
 }
 
-int main(int count, char **arguments) {
-  if (count > 1 && !strcmp(arguments[1], "fail")) {
+int main(int given, char **arguments) {
+  if (given > 1 && !strcmp(arguments[1], "fail")) {
     fprintf(stderr, "the database is missing\n");
     return 3;
   }
-  if (count > 1 && !strcmp(arguments[1], "idle")) {
+  if (given > 1 && !strcmp(arguments[1], "idle")) {
     for (;;) pause();
   }
-  if (count > 3 && !strcmp(arguments[1], "become") && become(atoi(arguments[2]), atoi(arguments[3]))) {
+  if (given > 3 && !strcmp(arguments[1], "become") && become(atoi(arguments[2]), atoi(arguments[3]))) {
     perror("become");
     return 4;
   }
@@ -82,6 +108,7 @@ int main(int count, char **arguments) {
     request[bytes > 0 ? bytes : 0] = 0;
     if (!strncmp(request, "GET /about ", 11)) about(client);
     else if (!strncmp(request, "GET /keep ", 10)) keep(client);
+    else if (!strncmp(request, "GET /count ", 11)) count(client);
     else if (!strncmp(request, "GET /crash ", 11)) abort();
     else if (!strncmp(request, "GET /eat ", 9)) for (;;) memset(malloc(1 << 20), 1, 1 << 20);
     else answer(client, "hello from an image");
