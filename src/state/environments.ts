@@ -31,6 +31,8 @@ export interface EnvironmentRegistry extends Environments {
   /** Fails once the environment's app was deleted. */
   checkOf(environment: Environment): Check;
   list(app: string): Promise<readonly Environment[]>;
+  /** Of every app, in pages as they are asked for. */
+  listAll(): AsyncIterable<Environment>;
   /** Its check has failed: it is read anew when it is asked for again. */
   forget(environment: Environment): void;
   /** Whatever is asked for under the app's name from now on begins empty. Durable when it resolves. */
@@ -80,6 +82,19 @@ export function createEnvironments(keyspace: Keyspace): EnvironmentRegistry {
     return entries.map((entry) => remember(app, aliasOf(entry), entry));
   }
 
+  /** Not remembered: whoever walks over all of them must not push out those that are used. */
+  async function* listAll(): AsyncGenerator<Environment> {
+    let query: RangeQuery | null = tupleRange([KeyClass.meta, "environment"]);
+    while (query !== null) {
+      const page: RangePage = await keyspace.range(query);
+      for (const entry of page.entries) {
+        const { id, generation } = JSON.parse(textOf(entry)) as Environment;
+        yield { id, generation, app: String(decodeTuple(entry.key)[2]), alias: aliasOf(entry) };
+      }
+      query = page.next;
+    }
+  }
+
   async function retire(app: string): Promise<void> {
     for (let tries = 0; tries < triesMax; tries++) {
       const { entries } = await keyspace.range(tupleRange([KeyClass.meta, "environment", app]));
@@ -102,15 +117,7 @@ export function createEnvironments(keyspace: Keyspace): EnvironmentRegistry {
 
   async function retireAllBut(hasApp: (app: string) => boolean): Promise<void> {
     const gone = new Set<string>();
-    let query: RangeQuery | null = tupleRange([KeyClass.meta, "environment"]);
-    while (query !== null) {
-      const page: RangePage = await keyspace.range(query);
-      for (const { key } of page.entries) {
-        const app = String(decodeTuple(key)[2]);
-        if (!hasApp(app)) gone.add(app);
-      }
-      query = page.next;
-    }
+    for await (const { app } of listAll()) if (!hasApp(app)) gone.add(app);
     for (const app of gone) await retire(app);
   }
 
@@ -142,7 +149,7 @@ export function createEnvironments(keyspace: Keyspace): EnvironmentRegistry {
     return { kind: "version", key, version };
   }
 
-  return { find, get, list, retire, retireAllBut, forget, checkOf };
+  return { find, get, list, listAll, retire, retireAllBut, forget, checkOf };
 }
 
 export function retiredKey(id: number, generation: number): Uint8Array {

@@ -94,6 +94,7 @@ export async function openState({ keyspace, blobs, uploads, originOf, onError }:
     createStreamResource({ keyspace, onAppend: (environment, name) => retention.touch(environment, name) }),
   ];
   sweeper.sweep().catch(onError);
+  const resuming = retention.resume(environments.listAll()).catch(onError);
   // What a crash has left, and uploads that nobody named before it.
   for await (const place of files.places()) collector.soon(place);
   const service = createStateService({ keyspace, environments, resources });
@@ -157,6 +158,7 @@ export async function openState({ keyspace, blobs, uploads, originOf, onError }:
       await sessions.close();
       await collector.close();
       await retention.close();
+      await resuming;
       await sweeper.close();
     },
   };

@@ -113,3 +113,20 @@ test("two who trim at once remove nothing twice", async () => {
   const [low = null] = await keyspace.get([streamKeys(environment, "logs").lowWater(0)]);
   assert.equal(readLowWater(low).records, 700);
 });
+
+test("rule 6: a stream that nobody reads, and to which nothing is appended any more, is trimmed after a restart too", async () => {
+  const { append, values, keyspace, clock, time, retention } = await opened();
+  numbers = 0;
+  await append(3, { retention: "1h" });
+  await retention.close();
+  clock.advance(30 * 60_000);
+  await append(2, { retention: "1h" });
+  const next = openRetention({ keyspace, schedule: time.schedule, onError: (error) => assert.fail(String(error)) });
+  await next.resume(createEnvironments(keyspace).listAll());
+  await time.advance(30 * 60_000);
+  assert.deepEqual(await values(), [3, 4]);
+  await time.advance(60 * 60_000);
+  assert.deepEqual(await values(), []);
+  assert.equal(time.size, 0, "nothing is left to look after");
+  await next.close();
+});

@@ -1,20 +1,23 @@
 /**
  * Keeps streams within their retention: by age, and by size where a stream says so. A partition's low-water mark rises and
  * what is below goes, a slice at a time, in one commit that checks the mark (rule 6 of docs/exactly-once.md). A stream is
- * looked at when something is appended to it and when its oldest record comes of age; an idle one costs a timer.
+ * looked at when something is appended to it, when its oldest record comes of age, and once after a start, whether anybody
+ * reads it or not; an idle one costs a timer.
  */
 import type { Environment } from "../../contract/durable.ts";
 import type { Entry, Keyspace } from "../../contract/keyspace.ts";
 import { limits } from "../../contract/limits.ts";
 import type { Schedule } from "../../lib/schedule.ts";
 import { findLayouts, jsonBytes, type StreamLayouts } from "./layouts.ts";
-import { decodeRecord } from "./record.ts";
+import { comparePlaces, decodeRecord } from "./record.ts";
 import { type Place, streamDirectory, type StreamKeys, streamKeys } from "./stream-keys.ts";
 import { decodeTuple } from "../../contract/tuple.ts";
 
 export interface Retention {
   /** Something was appended, or somebody reads it from now on. */
   touch(environment: Environment, stream: string): void;
+  /** Takes on every stream there is: what was waited for before a restart is forgotten. */
+  resume(environments: AsyncIterable<Environment>): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -55,6 +58,12 @@ export function openRetention({ keyspace, schedule, onError }: RetentionOptions)
 
   return {
     touch: (environment, stream) => later(environment, stream, limits.streamTrimMs),
+    async resume(environments) {
+      for await (const environment of environments) {
+        if (isClosed) return;
+        for (const name of await listStreams(keyspace, environment)) later(environment, name, limits.streamTrimMs);
+      }
+    },
     async close() {
       isClosed = true;
       for (const cancel of waiting.values()) cancel();
@@ -81,32 +90,39 @@ export async function trimStream(keyspace: Keyspace, environment: Environment, s
   if (found === null) return null;
   let next: number | null = null;
   for (let partition = 0; partition < (found.layouts.at(-1)?.partitions ?? 0); partition++) {
-    const due = await trimPartition(keyspace, keys, partition, found.retention);
-    if (due !== null) next = Math.min(next ?? due, due);
+    const { dueMs } = await trimPartition(keyspace, keys, partition, found.retention);
+    if (dueMs !== null) next = Math.min(next ?? dueMs, dueMs);
   }
   return next;
 }
 
-async function trimPartition(
+/** What may stay in a partition: all that is younger, as long as it is not too much. */
+export type Bounds = StreamLayouts["retention"];
+
+/** `dueMs`: when the oldest that is left comes of age; null when nothing is left. */
+export async function trimPartition(
   keyspace: Keyspace,
   keys: StreamKeys,
   partition: number,
-  { retentionMs, retentionBytes }: StreamLayouts["retention"],
-): Promise<number | null> {
+  { retentionMs, retentionBytes }: Bounds,
+  /** Everything up to here goes, however young. */
+  until: Place | null = null,
+): Promise<{ readonly removed: number; readonly dueMs: number | null }> {
+  let removed = 0;
   for (;;) {
-    const [markEntry, bytesEntry] = await keyspace.get([keys.lowWater(partition), keys.bytes(partition)]);
-    const mark = readLowWater(markEntry ?? null);
+    const [markEntry = null, bytesEntry = null] = await keyspace.get([keys.lowWater(partition), keys.bytes(partition)]);
+    const mark = readLowWater(markEntry);
     const rest = keys.recordsAfter(partition, mark.place);
     const { entries } = await keyspace.range({ ...rest, limit: limits.streamTrimEntries });
-    const surplus = retentionBytes === null ? 0 : readCounter(bytesEntry ?? null) - mark.bytes - retentionBytes;
+    const surplus = retentionBytes === null ? 0 : readCounter(bytesEntry) - mark.bytes - retentionBytes;
     const nowMs = keyspace.clock.nowMs();
     let bytes = 0;
     let count = 0;
     let dueMs: number | null = null;
     for (const entry of entries) {
       const record = decodeRecord(entry);
-      const isOld = record.appendedAtMs + retentionMs <= nowMs;
-      if (!isOld && bytes >= surplus) {
+      const isOver = record.appendedAtMs + retentionMs <= nowMs || bytes < surplus;
+      if (!isOver && (until === null || comparePlaces(record.place, until) > 0)) {
         dueMs = record.appendedAtMs + retentionMs - nowMs;
         break;
       }
@@ -114,25 +130,23 @@ async function trimPartition(
       count += 1;
     }
     const last = entries[count - 1];
-    if (last === undefined) return dueMs;
+    if (last === undefined) return { removed, dueMs };
     const { place } = decodeRecord(last);
-    await keyspace.commit({
-      checks: [
-        markEntry === null || markEntry === undefined
-          ? { kind: "absent", key: keys.lowWater(partition) }
-          : { kind: "version", key: keys.lowWater(partition), version: markEntry.version },
-      ],
+    const key = keys.lowWater(partition);
+    const outcome = await keyspace.commit({
+      checks: [markEntry === null ? { kind: "absent", key } : { kind: "version", key, version: markEntry.version }],
       writes: [
         { kind: "delete-range", start: rest.start, end: keys.recordsAfter(partition, place).start },
         {
           kind: "set",
-          key: keys.lowWater(partition),
+          key,
           value: jsonBytes({ place, records: mark.records + count, bytes: mark.bytes + bytes } satisfies LowWater),
         },
       ],
       isEssential: true,
     });
-    if (dueMs !== null) return dueMs;
+    if (outcome.kind === "committed") removed += count;
+    if (dueMs !== null) return { removed, dueMs };
   }
 }
 
