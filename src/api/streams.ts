@@ -1,6 +1,7 @@
-/** Streams of an app: what is in them, who reads them and how far; append, read, move and pause consumers. */
+/** Streams of an app: what is in them, who reads them and how far; append, read, empty, move and pause consumers, redrive. */
 import { AloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
+import type { RedriveParkedRequest } from "../contract/triggering.ts";
 import { json } from "./answer.ts";
 import { readJsonObject } from "./body.ts";
 import { actionOf, targetOf } from "./crons.ts";
@@ -26,6 +27,24 @@ export const streamResources: readonly Resource[] = [
     async handle(call) {
       const { app, alias } = targetOf(call);
       return json(await call.deps.triggers.getStream(app, alias, streamOf(call)));
+    },
+  },
+  {
+    method: "DELETE",
+    path: `${base}/:stream`,
+    query: ["alias"],
+    async handle(call) {
+      const { app, alias } = targetOf(call);
+      return json(await call.deps.triggers.deleteStream(app, alias, streamOf(call)));
+    },
+  },
+  {
+    method: "POST",
+    path: `${base}/:stream/purge`,
+    query: ["alias"],
+    async handle(call) {
+      const { app, alias } = await actionOf(call);
+      return json(await call.deps.triggers.purgeStream(app, alias, streamOf(call)));
     },
   },
   {
@@ -86,7 +105,32 @@ export const streamResources: readonly Resource[] = [
       return json({ parked: await call.deps.triggers.listParked(app, alias, streamOf(call), consumerOf(call)) });
     },
   },
+  {
+    method: "POST",
+    path: `${consumer}/redrive`,
+    query: ["alias"],
+    async handle(call) {
+      const { app, alias } = targetOf(call);
+      const request = parseRedrive(await readJsonObject(call.request));
+      return json(await call.deps.triggers.redriveParked(app, alias, streamOf(call), consumerOf(call), request));
+    },
+  },
 ];
+
+function parseRedrive({ dryRun = false, ...texts }: Readonly<Record<string, unknown>>): RedriveParkedRequest {
+  if (typeof dryRun !== "boolean") throw invalid("dryRun must be true or false");
+  for (const [name, value] of Object.entries(texts)) {
+    if (!["error", "key", "offset"].includes(name)) {
+      throw invalid(`there is no member "${name.slice(0, 100)}" here, only error, key, offset and dryRun`);
+    }
+    if (typeof value !== "string") throw invalid(`${name} must be a text`);
+  }
+  return { ...(texts as Pick<RedriveParkedRequest, "error" | "key" | "offset">), dryRun };
+}
+
+function invalid(message: string): AloftError {
+  return new AloftError("REQUEST_INVALID", message);
+}
 
 function streamOf({ params }: ApiCall): string {
   return params["stream"] ?? "";

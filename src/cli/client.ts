@@ -290,7 +290,7 @@ export class ControlClient {
 
   /** For the resources of which one command alone knows the answer. */
   ask<T>(
-    method: "GET" | "POST",
+    method: "GET" | "POST" | "DELETE",
     path: string,
     options: { readonly query?: Query; readonly json?: unknown },
   ): Promise<T> {

@@ -367,16 +367,21 @@ const table = {
     ],
   },
   streams: {
-    usage: "list|show|append|read|seek|pause|resume|parked APP [STREAM [CONSUMER]]",
+    usage: "list|show|append|read|purge|delete|seek|pause|resume|parked|redrive APP [STREAM [CONSUMER]]",
     words: { min: 2, max: 4 },
-    summary: "see an app's streams and who reads them, append, read, replay",
+    summary: "see an app's streams and who reads them, append, read, replay, mend",
     about:
       "A consumer has the name of its function. `seek` has it go on from --from, whatever it has done: that is a replay.\n" +
-      "`parked` shows the records that it has given up, with their errors.",
+      "`parked` shows the records and windows that it has given up, with their errors; `redrive` sends them back to it, each to be\n" +
+      "tried alone. `purge` removes all records and leaves consumers where they are; `delete` is for a stream that nobody consumes.",
     flags: [
       { name: "data", short: "d", placeholder: "JSON|@FILE|-", about: "append: the record as JSON (-)" },
       { name: "lines", about: "append: one record for each line of the input" },
-      { name: "key", placeholder: "KEY", about: "append: the records' key" },
+      { name: "key", placeholder: "KEY", about: "append: the records' key; redrive: only what has it" },
+      { name: "error", placeholder: "TEXT", about: "redrive: only what has this in its error" },
+      { name: "offset", placeholder: "OFFSET", about: "redrive: only this record" },
+      { name: "dry-run", about: "redrive: only say what would be sent back" },
+      { name: "yes", short: "y", about: "purge, delete: do not ask" },
       { name: "from", placeholder: "PLACE", about: "read, seek: earliest, latest, a time or an offset" },
       { name: "partition", placeholder: "N", about: "read: which one (0)" },
       { name: "limit", placeholder: "N", about: "read: so many records (100)" },
@@ -388,6 +393,10 @@ const table = {
       { line: "aloft streams show plant readings", about: "one, with its consumers" },
       { line: `aloft streams append plant readings --key s1 --data '{"celsius":21}'`, about: "one record" },
       { line: "aloft streams read plant readings --from latest --limit 10", about: "the newest ten" },
+      {
+        line: "aloft streams redrive plant readings alarms --error Timeout --dry-run",
+        about: "what would be tried again",
+      },
       { line: "aloft streams seek plant readings alarms --from 2026-11-01T00:00:00Z", about: "replay from a time" },
     ],
   },

@@ -10,6 +10,7 @@ import { usageError } from "./arguments.ts";
 import type { ControlClient } from "./client.ts";
 import type { Context } from "./command.ts";
 import { formatMoment } from "./formatting.ts";
+import { isSure } from "./sure.ts";
 import { withSuggestions } from "./suggestions.ts";
 import { aliasOf, appOf, limitOf, withoutUndefined } from "./targets.ts";
 import { harmless } from "./terminal.ts";
@@ -69,23 +70,9 @@ const actions: Readonly<Record<Exclude<Verb, "list">, Action>> = {
   },
 
   async purge(context, client, place) {
-    const { flags, json, terminal } = context;
-    if (!flags.has("yes")) {
-      if (!terminal.interactive) {
-        throw new AloftError(
-          "USAGE",
-          `aloft queues purge ${place.app} ${place.queue} was given where nobody can be asked`,
-          {
-            hint: `write aloft queues purge ${place.app} ${place.queue} --yes`,
-          },
-        );
-      }
-      const { confirm } = await import("./asking.ts");
-      if (!(await confirm(`delete all messages of ${place.queue} of ${place.app}?`, terminal))) {
-        terminal.note("nothing deleted");
-        return;
-      }
-    }
+    const { json, terminal } = context;
+    const command = `aloft queues purge ${place.app} ${place.queue}`;
+    if (!(await isSure(context, command, `delete all messages of ${place.queue} of ${place.app}?`))) return;
     const { purged } = await client.postQueue<{ purged: number }>(place, "purge");
     if (json) terminal.printJson({ purged });
     else terminal.print(`deleted ${purged} messages of ${place.queue}`);

@@ -1,16 +1,17 @@
-/** `aloft streams list|show|append|read|seek|pause|resume|parked` */
+/** `aloft streams list|show|append|read|purge|delete|seek|pause|resume|parked|redrive` */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { text as readText } from "node:stream/consumers";
 import { AloftError } from "../contract/errors.ts";
-import type { StreamJson, StreamRecordJson } from "../contract/triggering.ts";
+import type { RedriveParkedJson, StreamJson, StreamRecordJson } from "../contract/triggering.ts";
 import { formatDuration } from "../lib/durations.ts";
 import { nearestWord } from "../lib/edit-distance.ts";
 import { usageError } from "./arguments.ts";
 import type { ControlClient } from "./client.ts";
 import type { Context } from "./command.ts";
 import { withSuggestions } from "./suggestions.ts";
-import { aliasOf, appOf, limitOf } from "./targets.ts";
+import { isSure } from "./sure.ts";
+import { aliasOf, appOf, limitOf, withoutUndefined } from "./targets.ts";
 
 /** What each takes after the name of the app. */
 const actions: Readonly<Record<string, number>> = {
@@ -18,10 +19,13 @@ const actions: Readonly<Record<string, number>> = {
   show: 1,
   append: 1,
   read: 1,
+  purge: 1,
+  delete: 1,
   seek: 2,
   pause: 2,
   resume: 2,
   parked: 2,
+  redrive: 2,
 };
 
 interface Target {
@@ -99,6 +103,42 @@ async function act(action: string, client: ControlClient, target: Target, contex
           terminal.print(`${record.offset}  ${record.key ?? "-"}  ${JSON.stringify(record.value)}`);
       return;
     }
+    case "purge": {
+      if (
+        !(await isSure(context, `aloft streams purge ${app} ${stream}`, `delete all records of ${stream} of ${app}?`))
+      )
+        return;
+      const answer = await client.ask<{ purged: number }>("POST", `${path}/purge`, { query });
+      if (json) terminal.printJson(answer);
+      else terminal.print(`deleted ${answer.purged} records of ${stream}`);
+      return;
+    }
+    case "delete": {
+      if (!(await isSure(context, `aloft streams delete ${app} ${stream}`, `delete the stream ${stream} of ${app}?`)))
+        return;
+      const answer = await client.ask<{ deleted: number }>("DELETE", path, { query });
+      if (json) terminal.printJson(answer);
+      else terminal.print(`deleted ${stream} with ${answer.deleted} records`);
+      return;
+    }
+    case "redrive": {
+      const dryRun = flags.has("dry-run");
+      const filter = withoutUndefined({
+        error: flags.text("error"),
+        key: flags.text("key"),
+        offset: flags.text("offset"),
+      });
+      const answer = await client.ask<RedriveParkedJson>("POST", `${ofConsumer}/redrive`, {
+        query,
+        json: { ...filter, dryRun },
+      });
+      if (json) terminal.printJson(answer);
+      else {
+        const what = `${answer.records} records and ${answer.windows} windows`;
+        terminal.print(`${dryRun ? "would send" : "sent"} ${what} back to ${consumer}`);
+      }
+      return;
+    }
     case "seek": {
       const from = flags.text("from");
       if (from === undefined) throw usageError("aloft streams seek needs --from", "streams");
@@ -138,7 +178,7 @@ function show(stream: StreamJson, { terminal }: Context): void {
   if (stream.consumers.length === 0) return;
   terminal.print("");
   terminal.printTable(
-    ["consumer", "state", "behind", "done", "lanes", "parked", "windows", "late", "watermark"],
+    ["consumer", "state", "behind", "done", "lanes", "parked", "redriven", "windows", "late", "watermark"],
     stream.consumers.map((one) => [
       one.name,
       one.state,
@@ -146,6 +186,7 @@ function show(stream: StreamJson, { terminal }: Context): void {
       String(one.done),
       String(one.lanes),
       String(one.parked),
+      String(one.redriven),
       String(one.windows),
       String(one.late),
       one.watermark ?? "-",

@@ -73,6 +73,7 @@ export const errorTable = {
   IMAGE_USER_UNKNOWN: row(400, "app", "the image runs as a user that it does not have"),
   // --- events
   STREAM_NOT_FOUND: row(404, "caller", "the app has no stream of this name"),
+  STREAM_IN_USE: row(409, "caller", "a live function consumes the stream, so it cannot be deleted"),
   CONSUMER_NOT_FOUND: row(404, "caller", "the stream has no consumer of this name"),
   CRON_NOT_FOUND: row(404, "caller", "the app has no cron of this name"),
   // --- the keyspace

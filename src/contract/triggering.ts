@@ -43,6 +43,8 @@ export interface ConsumerJson {
   readonly lag: number;
   readonly done: number;
   readonly parked: number;
+  /** Records that were parked and sent back, and wait to be tried again. */
+  readonly redriven: number;
   /** Of windows: records that came too late, and windows that have ended. */
   readonly late: number;
   readonly windows: number;
@@ -55,6 +57,26 @@ export interface StreamRecordJson {
   readonly key: string | null;
   readonly value: unknown;
   readonly appendedAt: string;
+}
+
+/** Which of a consumer's parked records and windows are sent back to it: those of which all that is given is true. */
+export interface RedriveParkedRequest {
+  /** The error's name or message has this in it. */
+  readonly error?: string;
+  /** Of the record, or of the window. */
+  readonly key?: string;
+  /** Only the record at this offset. */
+  readonly offset?: string;
+  /** Only says what would be sent back. */
+  readonly dryRun: boolean;
+}
+
+export interface RedriveParkedJson {
+  readonly records: number;
+  readonly windows: number;
+  /** Of the first hundred records. */
+  readonly offsets: readonly string[];
+  readonly dryRun: boolean;
 }
 
 export interface ReadRequest {
@@ -81,9 +103,21 @@ export interface Triggering {
     body: Readonly<Record<string, unknown>>,
   ): Promise<{ readonly appended: number }>;
   readRecords(app: string, alias: string, stream: string, request: ReadRequest): Promise<readonly StreamRecordJson[]>;
+  /** Removes the records that are in it; consumers keep their places, and what they are handling ends. */
+  purgeStream(app: string, alias: string, stream: string): Promise<{ readonly purged: number }>;
+  /** With its records and what is kept of former consumers. Throws STREAM_IN_USE while a live function consumes it. */
+  deleteStream(app: string, alias: string, stream: string): Promise<{ readonly deleted: number }>;
   /** Goes on from there, whatever it has done; its open windows are forgotten. Durable when it resolves. */
   seekConsumer(app: string, alias: string, stream: string, consumer: string, from: string): Promise<void>;
   pauseConsumer(app: string, alias: string, stream: string, consumer: string, isPaused: boolean): Promise<void>;
   /** Records and windows that were given up, the oldest first, with their errors. */
   listParked(app: string, alias: string, stream: string, consumer: string): Promise<readonly unknown[]>;
+  /** Durable when it resolves. A record is tried alone, and parked again when it goes on failing. */
+  redriveParked(
+    app: string,
+    alias: string,
+    stream: string,
+    consumer: string,
+    request: RedriveParkedRequest,
+  ): Promise<RedriveParkedJson>;
 }

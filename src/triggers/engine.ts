@@ -43,6 +43,8 @@ export interface EngineOptions {
 export interface Engine extends TriggerEngine {
   /** Where deliveries for a consumer go now. */
   readonly find: FindTarget;
+  /** Who consumes what there, as far as it is live. */
+  consumersOf(environment: Environment): readonly Consumer[];
   /** Before the shards start. */
   register(kind: TriggerKind): void;
   /** For the shards: makes the keepers of all kinds. */
@@ -247,6 +249,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   return {
     find,
+    consumersOf: ({ id, generation }) => [...(standing.get(`${id} ${generation}`)?.values() ?? [])],
     register: (kind) => void kinds.set(kind.kind, kind),
     keepers,
     publish,

@@ -52,6 +52,11 @@ export function openTriggers(options: TriggersOptions): Triggers {
     keyspace,
     state,
     stateOf: (environment, stream, consumer) => consumers.find(environment, stream, consumer)?.state ?? null,
+    consumersOf: (environment, stream) =>
+      engine
+        .consumersOf(environment)
+        .filter(({ kind, name }) => kind === "stream" && name === stream)
+        .map(({ functionName }) => functionName),
   });
 
   async function environmentOf(app: string, alias: string): Promise<Environment> {
@@ -86,12 +91,20 @@ export function openTriggers(options: TriggersOptions): Triggers {
     }),
     readRecords: async (app, alias, stream, request) =>
       await streams.read(await environmentOf(app, alias), stream, request),
+    purgeStream: async (app, alias, stream) => ({
+      purged: await streams.purge(await environmentOf(app, alias), stream),
+    }),
+    deleteStream: async (app, alias, stream) => ({
+      deleted: await streams.delete(await environmentOf(app, alias), stream),
+    }),
     seekConsumer: async (app, alias, stream, consumer, from) =>
       await streams.seek(await environmentOf(app, alias), stream, consumer, from),
     pauseConsumer: async (app, alias, stream, consumer, isPaused) =>
       await streams.pause(await environmentOf(app, alias), stream, consumer, isPaused),
     listParked: async (app, alias, stream, consumer) =>
       await streams.parked(await environmentOf(app, alias), stream, consumer),
+    redriveParked: async (app, alias, stream, consumer, request) =>
+      await streams.redrive(await environmentOf(app, alias), stream, consumer, request),
   };
 
   return { admin };

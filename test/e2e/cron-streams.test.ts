@@ -142,6 +142,10 @@ const refused: [path: string, body: unknown, code: string][] = [
   ["streams/readings/consumers/each/seek", { from: "yesterday" }, "REQUEST_INVALID"],
   ["streams/readings/consumers/each/seek", {}, "REQUEST_INVALID"],
   ["streams/readings/consumers/nobody/seek", { from: "earliest" }, "CONSUMER_NOT_FOUND"],
+  ["streams/readings/consumers/each/redrive", { dryRun: "yes" }, "REQUEST_INVALID"],
+  ["streams/readings/consumers/each/redrive", { id: "1" }, "REQUEST_INVALID"],
+  ["streams/readings/consumers/nobody/redrive", {}, "CONSUMER_NOT_FOUND"],
+  ["streams/nowhere/purge", undefined, "STREAM_NOT_FOUND"],
   ["streams/nowhere/consumers/each/pause", undefined, "STREAM_NOT_FOUND"],
 ];
 
@@ -170,6 +174,56 @@ test("the command line shows schedules and streams, appends, reads, pauses and r
   assert.deepEqual(JSON.parse(await aloft("streams", "parked", "plant", "readings", "each", "--json")), []);
   await assert.rejects(aloft("streams", "show", "plant", "nowhere"), { code: 1, stderr: /no stream "nowhere"/ });
   await assert.rejects(aloft("streams", "shwo", "plant", "readings"), { code: 2, stderr: /no action "shwo"/ });
+});
+
+test("the command line sends back what was parked, empties a stream and deletes one that nobody consumes", async () => {
+  await server.deployFiles("mended", {
+    "index.ts": `
+      import { http, kv, stream } from "aloft";
+      const numbers = stream<number>("numbers");
+      const seen = kv<number>("seen");
+      const isMended = kv<boolean>("is mended");
+      export const check = numbers.consume({ from: "earliest", attempts: 1 }, async (records) => {
+        for (const { value } of records) {
+          if (value < 0 && !(await isMended.get("it"))) throw new RangeError("below zero");
+          await seen.increment("n" + value);
+        }
+      });
+      export const mend = http("POST /mend", async () => { await isMended.set("it", true); return new Response("done"); });
+      export const copy = http("POST /copy", async () => { await stream("copies").append(1); return new Response("done"); });
+      export const show = http("GET /", async () => {
+        const found = {};
+        for await (const { key, value } of seen.list()) found[key] = value;
+        return Response.json(found);
+      });
+    `,
+  });
+  await server.fetch("mended", "/copy", { method: "POST" });
+  for (const data of ["1", "-1", "-2"]) await aloft("streams", "append", "mended", "numbers", "--data", data);
+  const parked = await until("two are parked", async () => {
+    const list = JSON.parse(await aloft("streams", "parked", "mended", "numbers", "check", "--json")) as unknown[];
+    return list.length === 2 && (list as { record: { offset: string } }[]);
+  });
+  const redrive = ["streams", "redrive", "mended", "numbers", "check"] as const;
+  assert.match(await aloft(...redrive, "--dry-run", "--error", "below"), /would send 2 records and 0 windows back/);
+  await server.fetch("mended", "/mend", { method: "POST" });
+  assert.match(await aloft(...redrive, "--offset", parked[0]?.record.offset ?? ""), /sent 1 records and 0 windows/);
+  const seen = async (): Promise<unknown> => await (await server.fetch("mended", "/")).json();
+  await until("it is handled", async () => Object.hasOwn((await seen()) as object, "n-1"));
+  assert.partialDeepStrictEqual(JSON.parse(await aloft(...redrive, "--json")), { records: 1, dryRun: false });
+  await until("all is handled", async () => Object.keys((await seen()) as object).length === 3);
+  assert.deepEqual(await seen(), { n1: 1, "n-1": 1, "n-2": 1 });
+
+  await assert.rejects(aloft("streams", "purge", "mended", "numbers"), { code: 2, stderr: /--yes/ });
+  assert.match(await aloft("streams", "purge", "mended", "numbers", "--yes"), /deleted 3 records of numbers/);
+  await assert.rejects(aloft("streams", "delete", "mended", "numbers", "--yes"), {
+    code: 1,
+    stderr: /consumed by check/,
+  });
+  assert.match(await aloft("streams", "delete", "mended", "copies", "--yes"), /deleted copies with 1 records/);
+  await assert.rejects(aloft("streams", "show", "mended", "copies"), { code: 1, stderr: /no stream "copies"/ });
+  await aloft("streams", "append", "mended", "numbers", "--data", "4");
+  await until("a purged stream goes on", async () => Object.hasOwn((await seen()) as object, "n4"));
 });
 
 test("bad input is refused by its name", async () => {

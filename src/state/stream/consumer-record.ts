@@ -33,6 +33,10 @@ export interface Cursor {
 export interface ConsumerRequest {
   readonly isPaused: boolean;
   readonly seek: { readonly id: string; readonly from: string } | null;
+  /** Changes when what was read ahead is to be forgotten, for the stream was purged; absent: never. */
+  readonly purgeId?: string;
+  /** Changes when something parked was sent back; absent: never. */
+  readonly redriveId?: string;
 }
 
 export interface StoredCursor {

@@ -15,7 +15,8 @@
  *     "c", partition, lane                         cursors
  *     "s", end, start, key, partition, lane        states of windows, those that end first in front
  *     "x", partition, version, index               parked records; parked windows as (-1, end, start, key)
- *     "q"                                          what it is asked to do: pause, go to another place
+ *     "y", partition, version, index               parked records that are to be tried again
+ *     "q"                                          what it is asked to do: pause, go to another place, look again
  *     "t", name                                    counters
  */
 import type { Environment } from "../../contract/durable.ts";
@@ -27,7 +28,7 @@ import { encodeTuple, type Tuple, tupleRange } from "../../contract/tuple.ts";
 const directory = 256;
 const consumerDirectory = 257;
 
-interface KeyRange {
+export interface KeyRange {
   readonly start: Key;
   readonly end: Key;
 }
@@ -45,6 +46,11 @@ export interface StreamKeys {
   bytes(partition: number): Key;
   lowWater(partition: number): Key;
   producer(id: string): Key;
+  readonly producers: KeyRange;
+  /** Of all partitions. */
+  readonly allRecords: KeyRange;
+  /** Counters and low-water marks. */
+  readonly counters: readonly KeyRange[];
 }
 
 /** Of a record: the version of its commit, and which write of it. */
@@ -55,6 +61,8 @@ export interface Place {
 
 export interface ConsumerKeys {
   readonly directory: Key;
+  /** Everything but the directory. */
+  readonly all: KeyRange;
   readonly meta: Key;
   readonly request: Key;
   /** All that a request is written under, to watch it. */
@@ -67,6 +75,9 @@ export interface ConsumerKeys {
   readonly parked: KeyRange;
   parkedRecord(partition: number, place: Place): Key;
   parkedWindow(key: string, place: Place): Key;
+  /** Parked records that are to be tried again. */
+  readonly redriven: KeyRange;
+  redrivenRecord(partition: number, place: Place): Key;
   counter(name: string): Key;
 }
 
@@ -92,6 +103,9 @@ export function streamKeys(environment: Environment, name: string): StreamKeys {
     bytes: (partition) => encodeTuple([...base, "b", partition]),
     lowWater: (partition) => encodeTuple([...base, "w", partition]),
     producer: (producer) => encodeTuple([...base, "p", producer]),
+    producers: tupleRange([...base, "p"]),
+    allRecords: tupleRange([...base, "r"]),
+    counters: ["n", "b", "w"].map((what) => tupleRange([...base, what])),
   };
 }
 
@@ -110,6 +124,7 @@ export function consumerKeys(environment: Environment, stream: string, consumer:
   const base: Tuple = [KeyClass.stream, id, generation, shard, stream, "c", consumer];
   return {
     directory: encodeTuple([KeyClass.stream, id, generation, consumerDirectory, stream, consumer]),
+    all: tupleRange(base),
     meta: encodeTuple([...base, "m"]),
     request: encodeTuple([...base, "q"]),
     cursors: tupleRange([...base, "c"]),
@@ -123,6 +138,8 @@ export function consumerKeys(environment: Environment, stream: string, consumer:
     parked: tupleRange([...base, "x"]),
     parkedRecord: (partition, { version, index }) => encodeTuple([...base, "x", partition, version, index]),
     parkedWindow: (key, { version, index }) => encodeTuple([...base, "x", -1, version, index, key]),
+    redriven: tupleRange([...base, "y"]),
+    redrivenRecord: (partition, { version, index }) => encodeTuple([...base, "y", partition, version, index]),
     counter: (counterName) => encodeTuple([...base, "t", counterName]),
   };
 }

@@ -40,6 +40,7 @@ import type { EventRunner } from "../event-run.ts";
 import { Lane } from "./lane.ts";
 import { deliverBatch } from "./lane-delivery.ts";
 import { PartitionReader } from "./partition-reader.ts";
+import { RedrivenRecords } from "./redriven.ts";
 import { Watermark } from "./watermark.ts";
 import { closeWindows } from "./window-closing.ts";
 
@@ -97,6 +98,11 @@ export class StreamConsumer {
   #layouts: StreamLayouts | null = null;
   #readers: PartitionReader[] = [];
   #request: ConsumerRequest = { isPaused: false, seek: null };
+  /** That of the request when it was opened. */
+  #purgeId: string | undefined;
+  #redriven = new RedrivenRecords();
+  /** Monotonic, when they are looked at by themselves. */
+  #lookDueMs = Number.POSITIVE_INFINITY;
   #isClosing = false;
   #isEndingWindows = false;
   #cancelIdle: (() => void) | null = null;
@@ -191,13 +197,29 @@ export class StreamConsumer {
     this.#steer();
   }
 
+  /** Something that was sent back is to be tried after so long. */
+  lookAgain(afterMs: number): void {
+    const dueMs = this.clock.monotonicMs() + afterMs;
+    if (dueMs >= this.#lookDueMs) return;
+    this.#lookDueMs = dueMs;
+    this.schedule(Math.max(1, afterMs), () => {
+      if (this.#lookDueMs === dueMs) this.#lookDueMs = Number.POSITIVE_INFINITY;
+      this.#redriven.markStale();
+      if (!this.#isClosing) this.pump();
+    });
+  }
+
   /** Does whatever can be done now. Cheap when there is nothing. */
   pump(): void {
     this.#steer();
     if (this.#state === "running") {
+      if (this.#redriven.wantsToLoad) this.#track(this.#loadRedriven(this.#redriven));
       for (const reader of this.#readers) {
         if (reader.wantsToRead) this.#track(this.#read(reader));
-        for (const lane of reader.lanes) this.#tryDeliver(lane, reader);
+        for (const lane of reader.lanes) {
+          this.#tryRedriven(lane);
+          this.#tryDeliver(lane, reader);
+        }
       }
       this.#watchTime();
       this.#endWindows();
@@ -233,6 +255,7 @@ export class StreamConsumer {
     }
     if (stored === null || this.#isClosing) return;
     this.#layouts = layouts;
+    this.#purgeId = this.#request.purgeId;
     this.#build(stored);
     this.#state = this.#request.isPaused ? "paused" : "running";
     this.pump();
@@ -317,6 +340,7 @@ export class StreamConsumer {
   #forget(): void {
     for (const reader of this.#readers) for (const lane of reader.lanes) lane.cancelTimer?.();
     this.#readers = [];
+    this.#redriven = new RedrivenRecords();
     this.#cancelIdle?.();
     this.#cancelIdle = null;
     // The first two watch the request and the layouts.
@@ -326,6 +350,33 @@ export class StreamConsumer {
   async #read(reader: PartitionReader): Promise<void> {
     await reader.read();
     if (this.#readers.includes(reader)) this.pump();
+  }
+
+  async #loadRedriven(redriven: RedrivenRecords): Promise<void> {
+    const dueMs = await redriven.load(this.keyspace, this.keys.redriven, this.#readers);
+    if (redriven !== this.#redriven) return;
+    if (dueMs !== null) this.lookAgain(dueMs);
+    this.pump();
+  }
+
+  #tryRedriven(lane: Lane): void {
+    const isRefused = lane.refusals > 0 && lane.notBeforeMs > this.clock.monotonicMs();
+    const deliver = lane.isBusy || isRefused ? null : this.#redriven.take(this, lane);
+    if (deliver !== null) this.#occupy(lane, deliver());
+  }
+
+  /** Until the work has ended, the lane does nothing else. */
+  #occupy(lane: Lane, work: Promise<void>): void {
+    lane.isBusy = true;
+    this.#lastRecordMs = this.clock.monotonicMs();
+    this.#endedUntilMs = null;
+    this.#track(
+      work.finally(() => {
+        lane.isBusy = false;
+        lane.watermarkMs = undefined;
+        if (!this.#isClosing) this.pump();
+      }),
+    );
   }
 
   #tryDeliver(lane: Lane, reader: PartitionReader): void {
@@ -345,16 +396,7 @@ export class StreamConsumer {
       lane.cancelTimer = this.schedule(dueMs - nowMs, () => this.pump());
       return;
     }
-    lane.isBusy = true;
-    this.#lastRecordMs = nowMs;
-    this.#endedUntilMs = null;
-    this.#track(
-      deliverBatch(this, lane, batch).finally(() => {
-        lane.isBusy = false;
-        lane.watermarkMs = undefined;
-        if (!this.#isClosing) this.pump();
-      }),
-    );
+    this.#occupy(lane, deliverBatch(this, lane, batch));
   }
 
   /** Idle lanes let the watermark rise by time alone. */
@@ -426,6 +468,8 @@ export class StreamConsumer {
         const { environment, name } = this.binding;
         this.#request = await findRequest(this.keyspace, this.keys);
         this.#layouts = await ensureStream(this.keyspace, environment, name, this.options.shape);
+        this.#redriven.markStale();
+        this.#endedUntilMs = null;
         const isLast = this.#layouts.layouts[(this.meta?.layout ?? 0) + 1] === undefined;
         for (const reader of this.#readers) if (!isLast && reader.untilVersion === null) reader.wake();
         this.pump();
@@ -454,13 +498,13 @@ export class StreamConsumer {
       return;
     }
     if (meta === null) return;
-    const { seek, isPaused } = this.#request;
+    const { seek, isPaused, purgeId } = this.#request;
     if (seek !== null && seek.id !== meta.seekId) {
       this.#state = "moving";
       if (!this.#isUnderWay) this.#replacing(this.#move(seek));
     } else if (isPaused) {
       this.#state = "paused";
-    } else if (this.#state === "paused" || this.#state === "moving") {
+    } else if (this.#state === "paused" || this.#state === "moving" || purgeId !== this.#purgeId) {
       this.reopen();
     } else if (this.#state === "running") {
       if (meta.lanes !== this.#lanesWanted(meta.starts.length) || this.#isLayoutDone()) this.#state = "draining";

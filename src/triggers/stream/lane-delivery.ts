@@ -11,6 +11,7 @@ import { type Acknowledgement, backoffMs, commitSurely, runEvent } from "../even
 import type { StreamConsumer } from "./consumer.ts";
 import { failedFrom, kinesisEvent } from "./kinesis-event.ts";
 import type { Lane } from "./lane.ts";
+import type { Parked, ParkedRecord } from "./redrive.ts";
 import { parseWindowResult, stateWrites } from "./window-result.ts";
 
 /** Resolves when nothing of it runs any more. */
@@ -52,11 +53,7 @@ async function deliver(
       after: done.at(-1)?.place ?? cursor.after,
       done: cursor.done + done.length,
       attempts: 0,
-      maxMs:
-        window?.maxMs === undefined || window.maxMs === null
-          ? cursor.maxMs
-          : Math.max(cursor.maxMs ?? window.maxMs, window.maxMs),
-      watermarkMs: lane.watermarkMs ?? cursor.watermarkMs,
+      ...timesAfter(lane, window?.maxMs ?? null),
     };
     const checks: Check[] = [consumer.cursorCheck(lane)];
     const writes: Write[] = [setCursor(consumer, lane, next)];
@@ -72,7 +69,7 @@ async function deliver(
   const recordsRead = lagging?.reader.recordsRead ?? 0;
   const end = await runEvent(consumer.runner, {
     environment,
-    delivery: () => deliveryOf(consumer, lane, batch, first),
+    delivery: () => deliveryOf(consumer, lane, batch, { attempt: lane.cursor.attempts + 1, partition: lane.partition }),
     acknowledge,
     checks: consumer.checks(),
     signal: consumer.signal,
@@ -92,18 +89,30 @@ async function deliver(
     case "failed":
       await failed(consumer, lane, batch, end.error);
       return;
-    case "refused": {
-      lane.refusals += 1;
-      if (end.error.code === "INTERNAL") consumer.onError(end.error);
-      lane.notBeforeMs = consumer.clock.monotonicMs() + Math.min(100 * 2 ** lane.refusals, refusedMsMax);
+    case "refused":
+      refuse(consumer, lane, end.error);
       return;
-    }
     case "lost":
       consumer.reopen();
   }
 }
 
 const refusedMsMax = 10_000;
+
+/** Nobody took the delivery: the lane rests. */
+export function refuse(consumer: StreamConsumer, lane: Lane, error: AloftError): void {
+  lane.refusals += 1;
+  if (error.code === "INTERNAL") consumer.onError(error);
+  lane.notBeforeMs = consumer.clock.monotonicMs() + Math.min(100 * 2 ** lane.refusals, refusedMsMax);
+}
+
+/** What a cursor says of event times once a batch with this latest one is done. */
+export function timesAfter({ cursor, watermarkMs }: Lane, maxMs: number | null): Pick<Cursor, "maxMs" | "watermarkMs"> {
+  return {
+    maxMs: maxMs === null ? cursor.maxMs : Math.max(cursor.maxMs ?? maxMs, maxMs),
+    watermarkMs: watermarkMs ?? cursor.watermarkMs,
+  };
+}
 
 /** A batch comes again in halves; a record that was alone has used up an attempt, and is given up after the last. */
 async function failed(
@@ -140,15 +149,9 @@ async function giveUp(
   attempts: number,
 ): Promise<void> {
   const { deadLetter } = consumer.options;
-  const { name, functionName, environment } = consumer.binding;
+  const { environment } = consumer.binding;
   const next = { ...lane.cursor, after: record.place, done: lane.cursor.done + 1, attempts: 0 };
-  const letter = {
-    stream: name,
-    consumer: functionName,
-    record: recordJson(lane, record),
-    error: { type: error.type, message: error.message },
-    attempts,
-  };
+  const letter = letterOf(consumer, { record: recordJson(lane, record) }, error, attempts);
   if (deadLetter !== null) {
     try {
       const outcome = await commitSurely(consumer.runner.state, environment, {
@@ -170,6 +173,16 @@ async function giveUp(
   const nowMs = consumer.keyspace.clock.nowMs();
   const value = jsonBytes({ ...letter, atMs: nowMs });
   await store(consumer, lane, next, [{ kind: "set", key, value, expiresAtMs: nowMs + limits.streamParkedMs }], 1);
+}
+
+/** What is said of something that was given up: a record, or a window. */
+export function letterOf(
+  { binding }: StreamConsumer,
+  what: Pick<Parked, "record" | "window">,
+  { type, message }: OutcomeError,
+  attempts: number,
+): Omit<Parked, "atMs"> {
+  return { stream: binding.name, consumer: binding.functionName, ...what, error: { type, message }, attempts };
 }
 
 async function store(
@@ -205,26 +218,28 @@ function settle(
   consumer.watermark?.observe(lane.index, cursor.maxMs, consumer.clock.monotonicMs());
 }
 
-function setCursor({ keys }: StreamConsumer, lane: Lane, cursor: Cursor): Write {
+export function setCursor({ keys }: StreamConsumer, lane: Lane, cursor: Cursor): Write {
   return { kind: "set", key: keys.cursor(lane.partition, lane.number), value: jsonBytes(cursor) };
 }
 
-function deliveryOf(
+/** null: there is no function to deliver to. `partition`: where the records were appended. */
+export function deliveryOf(
   consumer: StreamConsumer,
   lane: Lane,
   batch: readonly StreamRecord[],
-  first: StreamRecord,
+  { attempt, partition }: { readonly attempt: number; readonly partition: number },
 ): EventDelivery | null {
   const { binding, options } = consumer;
   const target = binding.target();
-  if (target === null) return null;
+  const first = batch[0];
+  if (target === null || first === undefined) return null;
   const offset = offsetOf(first.place);
   lane.watermarkMs = consumer.watermark?.valueMs(consumer.clock.monotonicMs()) ?? null;
   const payload = isKinesis(consumer)
-    ? kinesisEvent(binding, lane.partition, batch)
+    ? kinesisEvent(binding, partition, batch)
     : {
         kind: "records",
-        records: batch.map((record) => recordJson(lane, record)),
+        records: batch.map((record) => recordJson({ partition }, record)),
         ...(options.window === null
           ? {}
           : {
@@ -238,11 +253,11 @@ function deliveryOf(
   return {
     ...target,
     trigger: "stream",
-    subject: `${binding.name} ${lane.partition}/${lane.number} ${offset}`,
-    attempt: lane.cursor.attempts + 1,
+    subject: `${binding.name} ${partition}/${lane.number} ${offset}`,
+    attempt,
     document: {
       trigger: "stream",
-      idempotencyKey: `${binding.environment.id}.${binding.name}.${binding.functionName}.${lane.partition}.${offset}`,
+      idempotencyKey: `${binding.environment.id}.${binding.name}.${binding.functionName}.${partition}.${offset}`,
       payload,
     },
     traceparent: null,
@@ -250,12 +265,15 @@ function deliveryOf(
 }
 
 /** As the SDK's handlers get it. */
-export function recordJson(lane: Pick<Lane, "partition">, { key, value, place, appendedAtMs }: StreamRecord): object {
-  return { value, key, offset: offsetOf(place), partition: lane.partition, appendedAt: appendedAtMs };
+export function recordJson(
+  { partition }: Pick<Lane, "partition">,
+  { key, value, place, appendedAtMs }: StreamRecord,
+): ParkedRecord {
+  return { value, key, offset: offsetOf(place), partition, appendedAt: appendedAtMs };
 }
 
 /** A handler that knows nothing of Aloft gets what AWS would give it. */
-function isKinesis({ binding, options }: StreamConsumer): boolean {
+export function isKinesis({ binding, options }: StreamConsumer): boolean {
   const target = binding.target();
   const style = target?.live.manifest.functions[target.functionNumber]?.style ?? "event";
   return style !== "event" && options.window === null;

@@ -3,12 +3,20 @@ import type { Environment, StateService } from "../../contract/durable.ts";
 import { AloftError } from "../../contract/errors.ts";
 import type { Entry, Keyspace } from "../../contract/keyspace.ts";
 import { parseFrom } from "../../contract/stream-options.ts";
-import type { ConsumerJson, ReadRequest, StreamJson, StreamRecordJson } from "../../contract/triggering.ts";
+import type {
+  ConsumerJson,
+  ReadRequest,
+  RedriveParkedJson,
+  RedriveParkedRequest,
+  StreamJson,
+  StreamRecordJson,
+} from "../../contract/triggering.ts";
 import { decodeTuple } from "../../contract/tuple.ts";
 import { type ConsumerRequest, findConsumer, findRequest, jsonOf } from "../../state/stream/consumer-record.ts";
 import { findLayouts, jsonBytes, type StreamLayouts } from "../../state/stream/layouts.ts";
 import { lastRecord, startsFrom } from "../../state/stream/places.ts";
 import { decodeRecord, offsetOf, type StreamRecord } from "../../state/stream/record.ts";
+import { deleteStream, purgeStream } from "../../state/stream/removal.ts";
 import { listStreams, readCounter, readLowWater } from "../../state/stream/retention.ts";
 import {
   type ConsumerKeys,
@@ -17,12 +25,15 @@ import {
   type StreamKeys,
   streamKeys,
 } from "../../state/stream/stream-keys.ts";
+import { redriveParked } from "./redrive.ts";
 
 export interface StreamAdminOptions {
   readonly keyspace: Keyspace;
   readonly state: StateService;
   /** What this node knows of a consumer that it runs: its state. */
   readonly stateOf: (environment: Environment, stream: string, consumer: string) => string | null;
+  /** Names of live functions that consume it. */
+  readonly consumersOf: (environment: Environment, stream: string) => readonly string[];
 }
 
 export class StreamAdmin {
@@ -30,8 +41,11 @@ export class StreamAdmin {
   readonly #state: StateService;
   readonly #stateOf: StreamAdminOptions["stateOf"];
 
-  constructor({ keyspace, state, stateOf }: StreamAdminOptions) {
+  readonly #consumersOf: StreamAdminOptions["consumersOf"];
+
+  constructor({ keyspace, state, stateOf, consumersOf }: StreamAdminOptions) {
     this.#keyspace = keyspace;
+    this.#consumersOf = consumersOf;
     this.#state = state;
     this.#stateOf = stateOf;
   }
@@ -61,11 +75,10 @@ export class StreamAdmin {
       bytes += readCounter(size) - low.bytes;
     }
     const consumers: ConsumerJson[] = [];
-    const { entries } = await this.#keyspace.range(consumersOf(environment, stream));
-    for (const { key } of entries) {
-      consumers.push(await this.#consumer(environment, stream, String(decodeTuple(key).at(-1)), counts));
-    }
     const appended = counts.reduce((sum, count) => sum + count, 0);
+    for (const consumer of await this.#consumerNames(environment, stream)) {
+      consumers.push(await this.#consumer(environment, stream, consumer, counts, appended - removed));
+    }
     return { name: stream, partitions, ...retention, appended, removed, bytes, consumers };
   }
 
@@ -120,17 +133,59 @@ export class StreamAdmin {
     return entries.map((entry) => jsonOf<unknown>(entry));
   }
 
+  async redrive(
+    environment: Environment,
+    stream: string,
+    consumer: string,
+    request: RedriveParkedRequest,
+  ): Promise<RedriveParkedJson> {
+    const keys = await this.#consumerKeys(environment, stream, consumer);
+    const redriven = await redriveParked(this.#keyspace, keys, request);
+    if (!request.dryRun) {
+      const redriveId = crypto.randomUUID();
+      await this.#request(environment, stream, consumer, (known) => ({ ...known, redriveId }));
+    }
+    return redriven;
+  }
+
+  async purge(environment: Environment, stream: string): Promise<number> {
+    await this.#layouts(environment, stream);
+    const purged = await purgeStream(this.#keyspace, environment, stream);
+    const purgeId = crypto.randomUUID();
+    for (const consumer of await this.#consumerNames(environment, stream)) {
+      await this.#request(environment, stream, consumer, (known) => ({ ...known, purgeId }));
+    }
+    return purged;
+  }
+
+  async delete(environment: Environment, stream: string): Promise<number> {
+    await this.#layouts(environment, stream);
+    const [consumer] = this.#consumersOf(environment, stream);
+    if (consumer === undefined) return await deleteStream(this.#keyspace, environment, stream);
+    throw new AloftError("STREAM_IN_USE", `the stream ${stream} is consumed by ${consumer}`, {
+      hint: "deploy the app without what consumes it, or empty it with `aloft streams purge`",
+    });
+  }
+
+  async #consumerNames(environment: Environment, stream: string): Promise<string[]> {
+    const { entries } = await this.#keyspace.range(consumersOf(environment, stream));
+    return entries.map(({ key }) => String(decodeTuple(key).at(-1)));
+  }
+
   async #consumer(
     environment: Environment,
     stream: string,
     name: string,
     counts: readonly number[],
+    /** How many records there are. */
+    held: number,
   ): Promise<ConsumerJson> {
     const keys = consumerKeys(environment, stream, name);
     const stored = await findConsumer(this.#keyspace, environment, stream, name);
     const request = await findRequest(this.#keyspace, keys);
     const [late = null, windows = null] = await this.#keyspace.get([keys.counter("late"), keys.counter("windows")]);
     const parked = await this.#keyspace.range(keys.parked);
+    const redriven = await this.#keyspace.range(keys.redriven);
     const cursors = stored?.cursors ?? [];
     const done = cursors.reduce((sum, { cursor }) => sum + cursor.done, 0);
     const before = stored?.meta.done.reduce((sum, count) => sum + count, 0) ?? 0;
@@ -142,9 +197,10 @@ export class StreamAdmin {
       state: this.#stateOf(environment, stream, name) ?? "unbound",
       paused: request.isPaused,
       lanes: (stored?.meta.lanes ?? 0) * (stored?.meta.starts.length ?? 0),
-      lag: isAtEnd ? 0 : Math.max(0, counts.reduce((sum, count) => sum + count, 0) - before - done),
+      lag: isAtEnd ? 0 : Math.max(0, Math.min(held, counts.reduce((sum, count) => sum + count, 0) - before - done)),
       done,
       parked: parked.entries.length,
+      redriven: redriven.entries.length,
       late: readCounter(late),
       windows: readCounter(windows),
       watermark: watermarkMs === null ? null : isoOf(watermarkMs),

@@ -11,6 +11,8 @@ import { jsonBytes } from "../../state/stream/layouts.ts";
 import type { OutcomeError } from "../../wire/effects.ts";
 import { backoffMs, commitSurely, runEvent } from "../event-run.ts";
 import type { StreamConsumer } from "./consumer.ts";
+import { letterOf } from "./lane-delivery.ts";
+import type { Parked } from "./redrive.ts";
 
 interface EndedWindow {
   readonly key: string;
@@ -152,18 +154,12 @@ async function giveUp(
   error: OutcomeError,
   attempts: number,
 ): Promise<void> {
-  const { name, functionName, environment } = consumer.binding;
+  const { environment } = consumer.binding;
   const nowMs = consumer.keyspace.clock.nowMs();
   const writes = writesOf(consumer, windows, watermarkMs);
   for (const { key, start, end, entries } of windows) {
-    const letter = {
-      stream: name,
-      consumer: functionName,
-      window: { key, start, end, states: entries.map((entry) => jsonOf<unknown>(entry)) },
-      error: { type: error.type, message: error.message },
-      attempts,
-      atMs: nowMs,
-    };
+    const window = { key, start, end, states: entries.map((entry) => jsonOf<unknown>(entry)) };
+    const letter: Parked = { ...letterOf(consumer, { window }, error, attempts), atMs: nowMs };
     const place = { version: end, index: start };
     const parkedKey = consumer.keys.parkedWindow(key, place);
     writes.push({ kind: "set", key: parkedKey, value: jsonBytes(letter), expiresAtMs: nowMs + limits.streamParkedMs });
