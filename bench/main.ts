@@ -8,6 +8,7 @@ import { benchDensity } from "./density.ts";
 import { benchDeploy } from "./deploy.ts";
 import { benchFaults } from "./faults.ts";
 import { benchKeyspace } from "./keyspace.ts";
+import { benchIdle } from "./idle.ts";
 import { describeMachine, refuseWhenSwapping } from "./lib/machine.ts";
 import { type Report, printReport } from "./lib/report.ts";
 import { loadTool } from "./lib/run-load.ts";
@@ -25,6 +26,7 @@ const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report
   faults: benchFaults,
   keyspace: benchKeyspace,
   queue: benchQueue,
+  idle: benchIdle,
   runtimes: benchRuntimes,
   neighbours: benchNeighbours,
 };

@@ -11,6 +11,7 @@ export const partNames = [
   "runtimes",
   "neighbours",
   "queue",
+  "idle",
 ] as const;
 export type PartName = (typeof partNames)[number];
 

@@ -15,6 +15,7 @@ export interface QueueSample {
 
 const app = "jobs";
 const pollMs = 10;
+const probesLeast = 50;
 
 /** One key written for each message, as by the peers. */
 const source = `
@@ -49,6 +50,10 @@ export const send = http("POST /send", { timeout: "10m" }, async (request) => {
 export const ping = http("POST /ping/:n", async (_request, { params }) => {
   await pings.send({ n: params.n, at: now() });
   return new Response("sent");
+});
+export const probe = http("POST /probe", async () => {
+  await starts.set("probe", 1);
+  return new Response("written");
 });
 export const started = http("GET /started", async () => {
   const found = [];
@@ -107,7 +112,7 @@ export class QueueServer {
     while ((await this.left(queue)) > 0) await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 
-  async change(queue: string, what: "pause" | "resume"): Promise<void> {
+  async change(queue: string, what: "pause" | "resume" | "purge"): Promise<void> {
     const response = await fetch(`${this.#server.adminUrl}/v1/apps/${app}/queues/${queue}/${what}`, {
       method: "POST",
       headers: { authorization: `Bearer ${this.#server.token}` },
@@ -123,6 +128,26 @@ export class QueueServer {
     const before = await this.left("batches");
     while ((await this.left("batches")) >= before) await new Promise((resolve) => setTimeout(resolve, 1));
     return performance.now() - beganMs;
+  }
+
+  /** Milliseconds of lone commits, one after the other, until `isOver` says so. */
+  async probe(isOver: (sinceMs: number) => Promise<boolean>): Promise<number[]> {
+    const found: number[] = [];
+    const startedMs = performance.now();
+    while (found.length < probesLeast || !(await isOver(performance.now() - startedMs))) {
+      const beganMs = performance.now();
+      await this.#post("/probe", {});
+      found.push(performance.now() - beganMs);
+    }
+    return found;
+  }
+
+  /** Commits of the whole server so far. */
+  async commits(): Promise<number> {
+    const response = await fetch(`${this.#server.adminUrl}/v1/metrics`, {
+      headers: { authorization: `Bearer ${this.#server.token}` },
+    });
+    return Number(/^aloft_keyspace_commits_total\{outcome="committed"\} (\d+)$/m.exec(await response.text())?.[1]);
   }
 
   async stop(): Promise<void> {

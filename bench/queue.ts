@@ -29,6 +29,7 @@ const contestants: readonly Contestant[] = [
 const modes: readonly Mode[] = ["batches", "single"];
 const counts: Readonly<Record<Mode, number>> = { batches: 30_000, single: 10_000 };
 const pingCount = 200;
+const probedMs = 3000;
 
 type Samples = Readonly<Record<Mode, QueueSample>>;
 
@@ -48,6 +49,14 @@ export async function benchQueue(options: BenchOptions): Promise<Report> {
     part: "queue",
     tables: [
       {
+        title: "queue: a lone commit through a function in ms, before the backlog is deleted and while it is",
+        columns: ["", "p50", "p99", "max", "commits"],
+        rows: [
+          ["before", ...spread(beyond.commitsBeforeMs)],
+          ["while it is deleted", ...spread(beyond.commitsDuringMs)],
+        ],
+      },
+      {
         title: "queue: messages a second, from the first send to the last handled (medians)",
         columns: ["", "batches of 100", "one by one"],
         rows: installed.map((one) => [one.name, ...modes.map((mode) => formatRate(of(one, mode)))]),
@@ -59,6 +68,7 @@ export async function benchQueue(options: BenchOptions): Promise<Report> {
       most("from a send to the handler's start when idle, p50", percentile(beyond.pings, 0.5), 5, "ms"),
       most(`slower with ${formatRate(options.queueBacklog)} messages waiting`, beyond.slowerPercent, 10, "%"),
       most(`after kill -9 with these, to the first one handled`, beyond.recoveryMs, 2000, "ms"),
+      most("a commit's delay while these are deleted, slowest above p50 before", delayOf(beyond), 20, "ms"),
     ],
     notes: missing.map((name) => `${name}: not measured, its server is not installed`),
     samples: { rates: Object.fromEntries([...found].map(([{ name }, samples]) => [name, samples])), beyond },
@@ -102,6 +112,9 @@ interface Beyond {
   readonly pings: readonly number[];
   readonly slowerPercent: number;
   readonly recoveryMs: number;
+  /** Lone commits, of one caller, before and while the backlog is deleted. */
+  readonly commitsBeforeMs: readonly number[];
+  readonly commitsDuringMs: readonly number[];
 }
 
 async function measureBeyond(backlog: number): Promise<Beyond> {
@@ -113,10 +126,30 @@ async function measureBeyond(backlog: number): Promise<Beyond> {
     const alone = await handledPerSecond(server, counts.batches);
     const deep = await handledPerSecond(server, backlog);
     const recoveryMs = await server.crash();
-    return { pings, slowerPercent: Math.max(0, (1 - deep / alone) * 100), recoveryMs };
+    await server.change("batches", "pause");
+    const commitsBeforeMs = await server.probe(async (sinceMs) => sinceMs > probedMs);
+    await server.change("batches", "purge");
+    const commitsDuringMs = await probeUntilSwept(server);
+    const slowerPercent = Math.max(0, (1 - deep / alone) * 100);
+    return { pings, slowerPercent, recoveryMs, commitsBeforeMs, commitsDuringMs };
   } finally {
     await server.stop();
   }
+}
+
+/** Until, for a while, nobody commits but the probe. */
+async function probeUntilSwept(server: QueueServer): Promise<number[]> {
+  let own = 0;
+  let last = { atMs: 0, commits: await server.commits() };
+  return await server.probe(async (sinceMs) => {
+    own += 1;
+    if (sinceMs - last.atMs < probedMs) return false;
+    const commits = await server.commits();
+    const isSwept = commits - last.commits <= own;
+    last = { atMs: sinceMs, commits };
+    own = 0;
+    return isSwept;
+  });
 }
 
 /** The rate of the first messages of so many that wait; the rest goes on waiting. */
@@ -130,6 +163,14 @@ async function handledPerSecond(server: QueueServer, waiting: number): Promise<n
   let left = before;
   while (left > before - handled * 0.9) left = await server.left("batches");
   return ((before - left) / (performance.now() - beganMs)) * 1000;
+}
+
+function delayOf({ commitsBeforeMs, commitsDuringMs }: Beyond): number {
+  return Math.max(0, percentile(commitsDuringMs, 1) - percentile(commitsBeforeMs, 0.5));
+}
+
+function spread(ms: readonly number[]): string[] {
+  return [...[0.5, 0.99, 1].map((part) => formatMs(percentile(ms, part) * 1000)), String(ms.length)];
 }
 
 function least(what: string, reached: number, limit: number): Goal {

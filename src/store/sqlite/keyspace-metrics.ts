@@ -9,6 +9,8 @@ export interface KeyspaceStats {
   readonly unknown: number;
   /** Transactions with a sync of the disk each. */
   readonly groups: number;
+  /** Transactions of reads, each with all that one turn of the server's loop asked for. */
+  readonly reads: number;
   /** Commits that are not answered yet. */
   readonly waiting: number;
   /** In the log and in memory, not yet in the tree. */
@@ -35,6 +37,9 @@ export function keyspaceMetrics(stats: KeyspaceStats): string {
   });
   add("aloft_keyspace_syncs_total", "counter", "Groups of commits, each with one sync of the disk.", {
     "": stats.groups,
+  });
+  add("aloft_keyspace_reads_total", "counter", "Transactions of reads, those of one turn of the loop together.", {
+    "": stats.reads,
   });
   add("aloft_keyspace_commits_waiting", "gauge", "Commits that are not answered yet.", { "": stats.waiting });
   add("aloft_keyspace_unmerged_entries", "gauge", "Entries in the log that are not in the tree yet.", {

@@ -15,6 +15,8 @@ interface Read {
 export class Reads {
   readonly #begin: StatementSync;
   readonly #end: StatementSync;
+  /** Transactions since the start. */
+  count = 0;
   #gathered: Read[] = [];
   #isDue = false;
 
@@ -45,6 +47,7 @@ export class Reads {
     this.#gathered = [];
     const untilMs = performance.now() + turnMs;
     let done = 0;
+    this.count++;
     this.#begin.run();
     try {
       for (const read of reads) {

@@ -173,7 +173,8 @@ class FileKeyspace implements SqliteKeyspace {
   }
 
   stats(): KeyspaceStats {
-    return { ...this.#link.stats(), unmergedEntries: this.#overlay.size, isDiskFull: this.#isDiskFull };
+    const reads = this.#reader?.reads.count ?? 0;
+    return { ...this.#link.stats(), reads, unmergedEntries: this.#overlay.size, isDiskFull: this.#isDiskFull };
   }
 
   close(): Promise<void> {

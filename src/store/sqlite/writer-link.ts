@@ -69,7 +69,7 @@ export class WriterLink {
     this.#words = new SharedWords(options.settings.shared);
   }
 
-  stats(): Omit<KeyspaceStats, "unmergedEntries" | "isDiskFull"> {
+  stats(): Omit<KeyspaceStats, "unmergedEntries" | "isDiskFull" | "reads"> {
     return { ...this.#counts, waiting: this.#waiting.length - this.#answered };
   }
 
