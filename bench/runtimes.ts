@@ -1,15 +1,18 @@
 /**
- * Runtimes: the same hello as a Lambda handler of Node and of Python, as a custom runtime in C, and as a server of its own;
- * in both sandboxes. Cold: so many apps that have no instance, asked one after the other, the server started anew before.
+ * Runtimes: the same hello as a Lambda handler of Node and of Python, as a custom runtime in C, as a server of its own,
+ * and as an image with a server in C; in both sandboxes. Cold: so many apps that have no instance, asked one after the other, the server started anew before.
  * Warm: one connection asks one of them again and again, so that what is measured is the way there and back.
  */
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundleApp } from "../src/build/bundle.ts";
+import { bundleApp, type Bundle } from "../src/build/bundle.ts";
+import { bundleImage } from "../src/build/images/image-bundle.ts";
+import { dockerArchive, makeImage } from "../src/build/images/image-writer.fixture.ts";
 import { ControlClient } from "../src/cli/client.ts";
 import { deployBundle } from "../src/cli/deploying.ts";
+import { file, writeTar } from "../src/lib/tar/tar-writer.fixture.ts";
 import { AloftServer } from "./aloft/server.ts";
 import { Connection, askOnce } from "./lib/client.ts";
 import { type Report, type Table, formatMs } from "./lib/report.ts";
@@ -26,9 +29,12 @@ interface Contender {
   readonly files: Readonly<Record<string, string>>;
   /** Made in the folder by a command. */
   readonly compile?: (folder: string) => readonly string[];
+  /** The program that was made becomes the only file of an image, which the process sandbox does not run. */
+  readonly isImage?: boolean;
 }
 
 const bootstrapSource = join(import.meta.dirname, "..", "test", "lambda", "bootstrap.c");
+const imageServerSource = join(import.meta.dirname, "..", "test", "kit", "image-server.c");
 
 const contenders: readonly Contender[] = [
   { name: "node", files: { "index.mjs": `export const handler = async () => "hello";\n` } },
@@ -48,6 +54,12 @@ const contenders: readonly Contender[] = [
       "aloft.json": `{ "command": ["node", "server.mjs"] }`,
     },
   },
+  {
+    name: "image",
+    files: {},
+    compile: (folder) => ["gcc", "-static", "-O2", "-o", join(folder, "server"), imageServerSource],
+    isImage: true,
+  },
 ];
 
 interface Sample {
@@ -63,6 +75,7 @@ export async function benchRuntimes(options: BenchOptions): Promise<Report> {
   for (const sandbox of ["process", "oci"]) {
     for (const contender of contenders) {
       if (options.contestants?.includes(contender.name) === false) continue;
+      if (contender.isImage === true && sandbox === "process") continue;
       try {
         for (let round = 0; round < options.rounds; round += 1) {
           console.log(`runtimes: ${contender.name} in ${sandbox}, round ${round + 1}`);
@@ -91,7 +104,8 @@ async function sampleOf(contender: Contender, sandbox: string): Promise<Sample> 
     const client = new ControlClient({ server: deploying.adminUrl, token: deploying.token });
     for (const name of names) {
       const dir = await writeApp(join(folder, name), contender, name);
-      await deployBundle(client, await bundleApp({ dir }), "production");
+      const bundle = contender.isImage === true ? await bundleServerImage(dir) : await bundleApp({ dir });
+      await deployBundle(client, bundle, "production");
     }
     client.close();
     await deploying.stop();
@@ -116,6 +130,15 @@ async function sampleOf(contender: Contender, sandbox: string): Promise<Sample> 
   }
 }
 
+/** An image of one layer with the program of this folder, as `docker save` writes it. */
+async function bundleServerImage(dir: string): Promise<Bundle> {
+  const server = file("bin/server", await readFile(join(dir, "server")), { mode: 0o755 });
+  const config = { Entrypoint: ["/bin/server"], Env: ["PORT=8080"], User: "1000:1000" };
+  const image = `${dir}.tar`;
+  await writeFile(image, dockerArchive(makeImage({ layers: [writeTar([server])], config })));
+  return await bundleImage({ image, dir, architecture: process.arch });
+}
+
 async function writeApp(folder: string, { files, compile }: Contender, name: string): Promise<string> {
   await mkdir(folder, { recursive: true });
   for (const [file, content] of Object.entries(files)) await writeFile(join(folder, file), content);
@@ -123,7 +146,6 @@ async function writeApp(folder: string, { files, compile }: Contender, name: str
   const [command = "", ...parameters] = compile(folder);
   const { status, stderr } = spawnSync(command, parameters, { encoding: "utf8" });
   if (status !== 0) throw new Error(`${command} failed for ${name}: ${stderr}`);
-  await chmod(join(folder, "bootstrap"), 0o755);
   return folder;
 }
 
