@@ -133,6 +133,97 @@ test("on a full disk a deploy is refused, what is live serves on, and deploys wo
   assert.equal(await answer(server, "app"), "after");
 });
 
+test("on a full disk sends and writes are refused, what was accepted is safe and handled, and service goes on when there is room", async (t) => {
+  const scope = lastFirst(t);
+  const folder = await temporaryFolder(scope, { "app/index.ts": orders });
+  const data = join(folder, "data");
+  await mkdir(data);
+  const mounted = mountAt(scope, data, "size=256m");
+  if (mounted !== null) return t.skip(mounted);
+  const server = endsWith(scope, await served(data));
+  await server.deploy(join(folder, "app"));
+  const client = new OrdersClient(server);
+  assert.equal(await client.send(), "sent");
+  await until("that it is handled", async () => (await client.handled()) === 1);
+  await server.client.postQueue(client.place, "pause");
+
+  await fillDisk(join(data, "filler"));
+  // The keyspace keeps some room in its files: it is used up first.
+  await until("that a send is refused", async () => (await client.send(100_000)) === "DISK_FULL");
+  assert.equal(await client.put(), "DISK_FULL");
+  assert.equal(await client.putBlob(2_000_000), "DISK_FULL");
+  // Reading, and what makes room, goes on.
+  assert.equal(await client.handled(), 1);
+  assert.equal((await server.fetch("app", "/gone", { method: "DELETE" })).status, 200);
+
+  // Killed in this state, it starts again and has all that it said it had.
+  await server.kill("SIGKILL");
+  const again = endsWith(scope, await served(data));
+  const after = new OrdersClient(again);
+  await until("that a send is refused", async () => (await after.send(100_000)) === "DISK_FULL");
+  await rm(join(data, "filler"));
+  await until("that a send is accepted", async () => (await after.send()) === "sent");
+  await again.client.postQueue(after.place, "resume");
+  const sent = client.sent + after.sent;
+  await until(`${sent} are handled`, async () => (await after.handled()) === sent);
+});
+
+const orders = `import { blob, http, kv, queue } from "aloft";
+const state = kv("state");
+const files = blob("files");
+const orders = queue("orders", () => state.increment("handled", 1));
+export { orders };
+const told = async (work) => {
+  try {
+    await work();
+    return new Response("sent");
+  } catch (error) {
+    return new Response(error.code ?? String(error));
+  }
+};
+export const send = http("POST /send", async (request) => {
+  const text = await request.text();
+  return await told(() => orders.send({ text }));
+});
+export const put = http("PUT /kv", (request) => told(async () => state.set("value", await request.text())));
+export const putBlob = http("PUT /blob", (request) => told(() => files.put("blob", request.body)));
+export const gone = http("DELETE /gone", () => told(() => state.delete("value")));
+export const handled = http("GET /handled", async () => Response.json((await state.get("handled")) ?? 0));`;
+
+class OrdersClient {
+  readonly place = { app: "app", alias: "production", queue: "orders" };
+  readonly #server: AloftProcess;
+  /** As it was acknowledged. */
+  sent = 0;
+
+  constructor(server: AloftProcess) {
+    this.#server = server;
+  }
+
+  /** "sent", or the code of the refusal. */
+  async send(bytes = 10): Promise<string> {
+    const told = await this.#ask("POST", "/send", bytes);
+    if (told === "sent") this.sent += 1;
+    return told;
+  }
+
+  put(): Promise<string> {
+    return this.#ask("PUT", "/kv", 100_000);
+  }
+
+  putBlob(bytes: number): Promise<string> {
+    return this.#ask("PUT", "/blob", bytes);
+  }
+
+  async handled(): Promise<number> {
+    return (await (await this.#server.fetch("app", "/handled")).json()) as number;
+  }
+
+  async #ask(method: string, path: string, bytes: number): Promise<string> {
+    return await (await this.#server.fetch("app", path, { method, body: "x".repeat(bytes) })).text();
+  }
+}
+
 test("a data folder of the format before the keyspace is taken over, and its former version refuses it then", async (t) => {
   const scope = lastFirst(t);
   const folder = await temporaryFolder(scope, { "app/index.ts": appSaying("as before") });

@@ -16,7 +16,7 @@ export interface AloftProcess {
   readonly http: string;
   readonly client: ControlClient;
   deploy(folder: string): Promise<DeployedJson>;
-  fetch(app: string, path: string): Promise<Response>;
+  fetch(app: string, path: string, init?: RequestInit): Promise<Response>;
   /** Resolves when the process has ended. */
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -58,7 +58,7 @@ export async function serve(dataDir: string, ...flags: string[]): Promise<AloftP
     async deploy(folder) {
       return (await deployBundle(client, await bundleApp({ dir: folder }), "production")).deployed;
     },
-    fetch: (app, path) => fetch(`${ready.http}${path}`, { headers: { "aloft-app": app } }),
+    fetch: (app, path, init) => fetch(`${ready.http}${path}`, { ...init, headers: { "aloft-app": app } }),
     async kill(signal = "SIGKILL") {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
       await closed;
