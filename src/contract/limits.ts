@@ -182,6 +182,8 @@ export const limits = {
   windowsPerRecord: 100, // sliding windows that one record is in
   windowStates: 2000, // that one delivery may read and write: more would not fit one commit
   windowStateBytes: 64 * KiB,
+  tumblingStateBytes: 1_000_000, // of a Lambda function's tumbling window: AWS's bound; it stands in the lane's cursor
+  tumblingGraceMs: 2 * second, // a tumbling window that nothing follows ends so much later: longer than an append takes
   windowsPerClose: 100, // that one delivery ends
   // --- asynchronous calls
   callAttempts: 3, // tries in all, where nobody says otherwise

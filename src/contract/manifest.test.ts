@@ -259,6 +259,15 @@ test("the id of a deployment depends on content alone", () => {
   assert.equal(new Set([id, ...others]).size, others.length + 1);
 });
 
+test("Lambda's tumbling windows are for Lambda handlers", () => {
+  const windowed = (style: "event" | "lambda"): DescribedFunction => ({
+    ...fn("sums", style),
+    triggers: [{ kind: "stream", name: "clicks", options: { tumblingMs: 10_000 } }],
+  });
+  assert.equal(manifestOf([windowed("lambda")]).functions.length, 1);
+  assertFails("CONFIG_INVALID", /sums has a tumblingWindow, which is for Lambda handlers/, [windowed("event")]);
+});
+
 test("a queue has one consumer, a stream has as many as want it", () => {
   const consumer = (name: string, kind: "queue" | "stream"): DescribedFunction => ({
     ...fn(name, "event"),

@@ -67,6 +67,7 @@ export function buildManifest(input: ManifestInput): Manifest {
   const routed = withDefaultUrls(listed);
   assertNoConflicts(routed);
   assertOneConsumer(routed);
+  assertWindowsFit(routed);
   const names = new Set(described.map(({ name }) => name));
   const functions = routed.map((fn): FunctionSpec => {
     const { name, style, triggers } = fn;
@@ -126,6 +127,22 @@ function assertNamesExist(described: readonly DescribedFunction[], config: AppCo
     hint: `the functions are ${names.join(", ")}`,
     detail: { problems: lines, functions: names },
   });
+}
+
+function assertWindowsFit(functions: readonly DescribedFunction[]): void {
+  const wrong = functions.find(
+    ({ style, triggers }) =>
+      style === "event" &&
+      triggers.some((one) => one.kind === "stream" && typeof one.options["tumblingMs"] === "number"),
+  );
+  if (wrong === undefined) return;
+  throw new AloftError(
+    "CONFIG_INVALID",
+    `the function ${wrong.name} has a tumblingWindow, which is for Lambda handlers`,
+    {
+      hint: "declare it with stream(...).window",
+    },
+  );
 }
 
 /** What the code and aloft.json say, each route once. */

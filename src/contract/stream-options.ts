@@ -28,6 +28,8 @@ export interface ConsumerOptions {
   readonly deadLetter: string | null;
   /** null: plain batches. */
   readonly window: WindowOptions | null;
+  /** Length of AWS Lambda's tumbling windows; null: plain batches. */
+  readonly tumblingMs: number | null;
 }
 
 export interface WindowOptions {
@@ -69,8 +71,12 @@ export function parseConsumerOptions(name: string, options: Readonly<Record<stri
     backoffMs: read.durationMs("backoff", second, 0, hour),
     deadLetter: read.text("deadLetter", limits.resourceNameChars),
     window: windowFrom(name, read),
+    tumblingMs: read.durationMs("tumblingWindow", 0, second, 900 * second) || null,
   };
   read.end();
+  if (parsed.tumblingMs !== null && (parsed.window !== null || parsed.parallel > 1)) {
+    throw new Error(`stream ${name}: tumblingWindow goes neither with size nor with parallel above 1`);
+  }
   return parsed;
 }
 

@@ -294,3 +294,24 @@ test("a module worker's scheduled, and a Lambda function on a stream, run unmodi
     return lines.some(({ message }) => message.includes('aws:kinesis {"n":1}'));
   });
 });
+
+test("a Lambda function with tumbling windows sums up in its state, and is told of each window's end", async () => {
+  await server.deployFiles("tumbling", {
+    "index.mjs": `
+      export const handler = async (event) => {
+        const sum = event.Records.reduce((all, { kinesis }) => all + Number(atob(kinesis.data)), event.state.sum ?? 0);
+        if (event.isFinalInvokeForWindow) console.log("window of " + event.shardId + " sum " + sum);
+        return { state: { sum } };
+      };`,
+    "aloft.json": `{ "functions": { "handler": { "triggers": [
+      { "stream": "clicks", "options": { "from": "earliest", "tumblingWindow": "1s" } }] } } }`,
+  });
+  const sent = [1, 2, 3, 4];
+  for (const value of sent)
+    await server.client.ask("POST", "/v1/apps/tumbling/streams/clicks/records", { json: { records: [{ value }] } });
+  await until("the sums of all windows", async () => {
+    const lines = await server.client.listLogs("tumbling", {});
+    const sums = lines.map(({ message }) => /window of shardId-000000000000 sum (\d+)/.exec(message)?.[1] ?? "0");
+    return sums.reduce((all, sum) => all + Number(sum), 0) === 10;
+  });
+});

@@ -28,6 +28,15 @@ export interface Cursor {
   /** Latest event time, and the watermark that its last batch was judged by. */
   readonly maxMs: number | null;
   readonly watermarkMs: number | null;
+  /** Of a Lambda function with tumbling windows: the latest one; absent when there was none yet. */
+  readonly tumbling?: TumblingWindow;
+}
+
+/** `state` absent: it has ended. */
+export interface TumblingWindow {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly state?: unknown;
 }
 
 export interface ConsumerRequest {

@@ -41,6 +41,7 @@ import { Lane } from "./lane.ts";
 import { deliverBatch } from "./lane-delivery.ts";
 import { PartitionReader } from "./partition-reader.ts";
 import { RedrivenRecords } from "./redriven.ts";
+import { endsInMs, endTumbling, inOneWindow } from "./tumbling.ts";
 import { Watermark } from "./watermark.ts";
 import { closeWindows } from "./window-closing.ts";
 
@@ -139,6 +140,11 @@ export class StreamConsumer {
 
   get options(): ConsumerOptions {
     return this.binding.options as unknown as ConsumerOptions;
+  }
+
+  /** null: the function has no tumbling windows of Lambda's kind. */
+  get tumblingMs(): number | null {
+    return this.options.tumblingMs ?? null; // rows of earlier servers do not say
   }
 
   get signal(): AbortSignal {
@@ -383,8 +389,9 @@ export class StreamConsumer {
     const isCaughtUp = lane.isIdle && reader.isAtEnd;
     const nowMs = this.clock.monotonicMs();
     this.watermark?.setCaughtUp(lane.index, isCaughtUp, nowMs);
-    if (lane.isBusy || lane.buffered === 0) return;
-    const batch = lane.peek(this.options.batch, limits.streamBufferBytes / 2);
+    if (lane.isBusy || this.#tryEndTumbling(lane, reader) || lane.buffered === 0) return;
+    const peeked = lane.peek(this.options.batch, limits.streamBufferBytes / 2);
+    const batch = this.tumblingMs === null ? peeked : inOneWindow(lane.cursor, peeked, this.tumblingMs);
     const isFull = batch.length >= Math.min(this.options.batch, lane.batchMax) || batch.length < lane.buffered;
     const dueMs = Math.max(
       lane.notBeforeMs,
@@ -397,6 +404,23 @@ export class StreamConsumer {
       return;
     }
     this.#occupy(lane, deliverBatch(this, lane, batch));
+  }
+
+  /** Whether the lane has its open window to end before anything else. */
+  #tryEndTumbling(lane: Lane, reader: PartitionReader): boolean {
+    if (this.tumblingMs === null) return false; // a former deployment had them
+    const [next] = lane.peek(1, 0);
+    const endsMs = endsInMs(lane.cursor, next, {
+      isAtEnd: reader.isAtEnd,
+      isDraining: this.#state === "draining",
+      nowMs: this.keyspace.clock.nowMs(),
+    });
+    if (endsMs === null) return false;
+    const waitMs = Math.max(endsMs, lane.notBeforeMs - this.clock.monotonicMs());
+    lane.cancelTimer?.();
+    lane.cancelTimer = waitMs > 0 ? this.schedule(waitMs, () => this.pump()) : null;
+    if (waitMs <= 0) this.#occupy(lane, endTumbling(this, lane));
+    return true;
   }
 
   /** Idle lanes let the watermark rise by time alone. */
@@ -508,7 +532,7 @@ export class StreamConsumer {
       this.reopen();
     } else if (this.#state === "running") {
       if (meta.lanes !== this.#lanesWanted(meta.starts.length) || this.#isLayoutDone()) this.#state = "draining";
-    } else if (this.#readers.every((reader) => reader.isDrained) && !this.#isUnderWay) {
+    } else if (this.#readers.every((reader) => reader.isDrained) && !this.#isUnderWay && !this.#hasOpenTumbling) {
       this.#replacing(this.#relayout());
     }
   }
@@ -525,6 +549,11 @@ export class StreamConsumer {
 
   get #isUnderWay(): boolean {
     return this.#isEndingWindows || this.#readers.some((reader) => reader.lanes.some((lane) => lane.isBusy));
+  }
+
+  get #hasOpenTumbling(): boolean {
+    if (this.tumblingMs === null) return false;
+    return this.#readers.some(({ lanes }) => lanes.some(({ cursor }) => cursor.tumbling?.state !== undefined));
   }
 
   /** All that was appended under this layout was read, and there is a next one. */

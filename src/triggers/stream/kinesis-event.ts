@@ -12,7 +12,7 @@ const region = "us-east-1";
 const account = "000000000000";
 
 export function kinesisEvent({ name }: Binding, partition: number, batch: readonly StreamRecord[]): object {
-  const shardId = `shardId-${String(partition).padStart(12, "0")}`;
+  const shardId = shardIdOf(partition);
   return {
     Records: batch.map(({ key, value, place, appendedAtMs }) => ({
       kinesis: {
@@ -28,9 +28,17 @@ export function kinesisEvent({ name }: Binding, partition: number, batch: readon
       eventName: "aws:kinesis:record",
       invokeIdentityArn: `arn:aws:iam::${account}:role/aloft`,
       awsRegion: region,
-      eventSourceARN: `arn:aws:kinesis:${region}:${account}:stream/${name}`,
+      eventSourceARN: eventSourceArn(name),
     })),
   };
+}
+
+export function shardIdOf(partition: number): string {
+  return `shardId-${String(partition).padStart(12, "0")}`;
+}
+
+export function eventSourceArn(stream: string): string {
+  return `arn:aws:kinesis:${region}:${account}:stream/${stream}`;
 }
 
 export interface PartialFailure {

@@ -3,7 +3,7 @@ import type { EventDelivery } from "../../contract/durable.ts";
 import { AloftError } from "../../contract/errors.ts";
 import type { Check, Write } from "../../contract/keyspace.ts";
 import { limits } from "../../contract/limits.ts";
-import type { Cursor } from "../../state/stream/consumer-record.ts";
+import type { Cursor, TumblingWindow } from "../../state/stream/consumer-record.ts";
 import { jsonBytes } from "../../state/stream/layouts.ts";
 import { offsetOf, type StreamRecord } from "../../state/stream/record.ts";
 import type { OutcomeDocument, OutcomeError } from "../../wire/effects.ts";
@@ -11,7 +11,9 @@ import { type Acknowledgement, backoffMs, commitSurely, runEvent } from "../even
 import type { StreamConsumer } from "./consumer.ts";
 import { failedFrom, kinesisEvent } from "./kinesis-event.ts";
 import type { Lane } from "./lane.ts";
+import { refuse, setCursor, timesAfter } from "./lane-cursor.ts";
 import type { Parked, ParkedRecord } from "./redrive.ts";
+import { stateFrom, tumblingEvent, windowFor } from "./tumbling.ts";
 import { parseWindowResult, stateWrites } from "./window-result.ts";
 
 /** Resolves when nothing of it runs any more. */
@@ -49,11 +51,20 @@ async function deliver(
     done = failed === null ? batch : batch.slice(0, failed.index);
     const window = consumer.options.window === null ? null : parseWindowResult(outcome.value);
     const { cursor } = lane;
+    const tumbling = tumblingOf(consumer, lane, batch);
+    // A call that has handled nothing has not changed its window either.
+    const state = tumbling === null ? null : stateFrom(outcome.value);
+    const isOpen = tumbling !== null && done.length > 0;
     next = {
       after: done.at(-1)?.place ?? cursor.after,
       done: cursor.done + done.length,
       attempts: 0,
       ...timesAfter(lane, window?.maxMs ?? null),
+      ...(isOpen
+        ? { tumbling: { ...tumbling, state } }
+        : cursor.tumbling === undefined
+          ? {}
+          : { tumbling: cursor.tumbling }),
     };
     const checks: Check[] = [consumer.cursorCheck(lane)];
     const writes: Write[] = [setCursor(consumer, lane, next)];
@@ -69,7 +80,13 @@ async function deliver(
   const recordsRead = lagging?.reader.recordsRead ?? 0;
   const end = await runEvent(consumer.runner, {
     environment,
-    delivery: () => deliveryOf(consumer, lane, batch, { attempt: lane.cursor.attempts + 1, partition: lane.partition }),
+    delivery: () =>
+      deliveryOf(consumer, lane, batch, {
+        attempt: lane.cursor.attempts + 1,
+        partition: lane.partition,
+        tumbling: tumblingOf(consumer, lane, batch),
+        isFinal: false,
+      }),
     acknowledge,
     checks: consumer.checks(),
     signal: consumer.signal,
@@ -95,23 +112,6 @@ async function deliver(
     case "lost":
       consumer.reopen();
   }
-}
-
-const refusedMsMax = 10_000;
-
-/** Nobody took the delivery: the lane rests. */
-export function refuse(consumer: StreamConsumer, lane: Lane, error: AloftError): void {
-  lane.refusals += 1;
-  if (error.code === "INTERNAL") consumer.onError(error);
-  lane.notBeforeMs = consumer.clock.monotonicMs() + Math.min(100 * 2 ** lane.refusals, refusedMsMax);
-}
-
-/** What a cursor says of event times once a batch with this latest one is done. */
-export function timesAfter({ cursor, watermarkMs }: Lane, maxMs: number | null): Pick<Cursor, "maxMs" | "watermarkMs"> {
-  return {
-    maxMs: maxMs === null ? cursor.maxMs : Math.max(cursor.maxMs ?? maxMs, maxMs),
-    watermarkMs: watermarkMs ?? cursor.watermarkMs,
-  };
 }
 
 /** A batch comes again in halves; a record that was alone has used up an attempt, and is given up after the last. */
@@ -218,16 +218,31 @@ function settle(
   consumer.watermark?.observe(lane.index, cursor.maxMs, consumer.clock.monotonicMs());
 }
 
-export function setCursor({ keys }: StreamConsumer, lane: Lane, cursor: Cursor): Write {
-  return { kind: "set", key: keys.cursor(lane.partition, lane.number), value: jsonBytes(cursor) };
+export interface BatchPlace {
+  readonly attempt: number;
+  /** Where the records were appended. */
+  readonly partition: number;
+  /** The tumbling window that they are in. */
+  readonly tumbling: TumblingWindow | null;
+  /** Nothing more comes for that window. */
+  readonly isFinal: boolean;
 }
 
-/** null: there is no function to deliver to. `partition`: where the records were appended. */
+/** null: the function has no tumbling windows. */
+function tumblingOf(
+  { tumblingMs }: StreamConsumer,
+  { cursor }: Lane,
+  [first]: readonly StreamRecord[],
+): TumblingWindow | null {
+  return tumblingMs === null || first === undefined ? null : windowFor(cursor, first, tumblingMs);
+}
+
+/** null: there is no function to deliver to. */
 export function deliveryOf(
   consumer: StreamConsumer,
   lane: Lane,
   batch: readonly StreamRecord[],
-  { attempt, partition }: { readonly attempt: number; readonly partition: number },
+  { attempt, partition, tumbling, isFinal }: BatchPlace,
 ): EventDelivery | null {
   const { binding, options } = consumer;
   const target = binding.target();
@@ -236,7 +251,9 @@ export function deliveryOf(
   const offset = offsetOf(first.place);
   lane.watermarkMs = consumer.watermark?.valueMs(consumer.clock.monotonicMs()) ?? null;
   const payload = isKinesis(consumer)
-    ? kinesisEvent(binding, partition, batch)
+    ? tumbling === null
+      ? kinesisEvent(binding, partition, batch)
+      : tumblingEvent(binding, partition, batch, tumbling, isFinal)
     : {
         kind: "records",
         records: batch.map((record) => recordJson({ partition }, record)),

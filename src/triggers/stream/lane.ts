@@ -37,6 +37,8 @@ export class Lane {
   recordsReadAtCursor = 0;
   /** Deliveries refused in a row. */
   refusals = 0;
+  /** Calls in a row that could not end its tumbling window. */
+  failedEndings = 0;
   cancelTimer: (() => void) | null = null;
   #buffer: StreamRecord[] = [];
   #bytes = 0;

@@ -6,7 +6,7 @@
 import { AloftError } from "../../contract/errors.ts";
 import type { Key, Keyspace, RangeQuery, Write } from "../../contract/keyspace.ts";
 import { limits } from "../../contract/limits.ts";
-import { type Cursor, jsonOf } from "../../state/stream/consumer-record.ts";
+import { type Cursor, freshCursor, jsonOf } from "../../state/stream/consumer-record.ts";
 import { jsonBytes } from "../../state/stream/layouts.ts";
 import { laneOf, partitionOf, placeOfOffset, type StreamRecord } from "../../state/stream/record.ts";
 import type { OutcomeError } from "../../wire/effects.ts";
@@ -14,9 +14,11 @@ import { type Acknowledgement, backoffMs, commitSurely, runEvent } from "../even
 import type { StreamConsumer } from "./consumer.ts";
 import { failedFrom } from "./kinesis-event.ts";
 import type { Lane } from "./lane.ts";
-import { deliveryOf, isKinesis, letterOf, refuse, setCursor, timesAfter } from "./lane-delivery.ts";
+import { refuse, setCursor, timesAfter } from "./lane-cursor.ts";
+import { deliveryOf, isKinesis, letterOf } from "./lane-delivery.ts";
 import type { PartitionReader } from "./partition-reader.ts";
 import type { Waiting } from "./redrive.ts";
+import { windowFor } from "./tumbling.ts";
 import { parseWindowResult, stateWrites } from "./window-result.ts";
 
 interface Redriven {
@@ -109,7 +111,14 @@ async function deliverRedriven(
 
   const end = await runEvent(consumer.runner, {
     environment: consumer.binding.environment,
-    delivery: () => deliveryOf(consumer, lane, [record], { attempt: waiting.attempts + 1, partition }),
+    delivery: () =>
+      deliveryOf(consumer, lane, [record], {
+        attempt: waiting.attempts + 1,
+        partition,
+        // Its window has ended long ago, so it gets one for itself.
+        tumbling: consumer.tumblingMs === null ? null : windowFor(freshCursor(null), record, consumer.tumblingMs),
+        isFinal: true,
+      }),
     acknowledge(outcome): Acknowledgement {
       const failed = isKinesis(consumer) ? failedFrom(outcome, [record]) : null;
       if (failed !== null) throw new AloftError("FUNCTION_THREW", failed.error.message);
