@@ -12,6 +12,7 @@ import { createAsync } from "../../src/state/async/async.ts";
 import { createEnvironments } from "../../src/state/environments.ts";
 import { createKv } from "../../src/state/kv/kv.ts";
 import { createLines } from "../../src/state/lines.ts";
+import { createQueueOperations } from "../../src/state/queue/queue-operations.ts";
 import { createQueue } from "../../src/state/queue/queue.ts";
 import { createStateService } from "../../src/state/state-service.ts";
 import { createStreamResource } from "../../src/state/stream/stream.ts";
@@ -88,7 +89,7 @@ export function startNode(world: World, options: NodeOptions): SimulatedNode {
   const cancels = new Set<() => void>();
   const onError = (error: unknown): void => {
     if (isDead || error instanceof AloftError) return; // the store's faults are what this is about
-    throw error;
+    world.fail(error);
   };
   // What was scheduled by a node that is dead by then does not happen.
   const schedule = (delayMs: number, work: () => void): (() => void) => world.schedule(delayMs, () => isDead || work());
@@ -107,12 +108,14 @@ export function startNode(world: World, options: NodeOptions): SimulatedNode {
 
   function deliver(delivery: EventDelivery): ReturnType<Delivering["deliver"]> {
     const events = eventsOf(delivery);
-    for (const event of events) {
-      assert.ok(!running.has(event), `${event} is delivered while its first delivery runs`);
-      running.set(event, node);
-    }
     const { promise, resolve } = Promise.withResolvers<DeliveryEnd>();
     const invocationId = "i";
+    const twice = events.find((event) => running.has(event));
+    if (twice !== undefined) {
+      world.fail(new Error(`${twice} is delivered while its first delivery runs`));
+      return { invocationId, ended: promise, cancel: () => {} };
+    }
+    for (const event of events) running.set(event, node);
     const end = (how: DeliveryEnd): void => {
       if (isDead || !cancels.delete(cancel)) return;
       for (const event of events) running.delete(event);
@@ -123,13 +126,15 @@ export function startNode(world: World, options: NodeOptions): SimulatedNode {
       world.schedule(world.random() * cancelMs, () => end({ kind: "failed", invocationId, error }));
     };
     cancels.add(cancel);
-    void handle(node, delivery).then((outcome) => {
-      if (outcome === "crash")
-        end({ kind: "failed", invocationId, error: new AloftError("FUNCTION_CRASHED", "it died") });
-      else if (outcome === "refused")
-        end({ kind: "refused", invocationId, error: new AloftError("NO_INSTANCE", "none") });
-      else end({ kind: "answered", invocationId, outcome });
-    });
+    handle(node, delivery)
+      .then((outcome) => {
+        if (outcome === "crash")
+          end({ kind: "failed", invocationId, error: new AloftError("FUNCTION_CRASHED", "it died") });
+        else if (outcome === "refused")
+          end({ kind: "refused", invocationId, error: new AloftError("NO_INSTANCE", "none") });
+        else end({ kind: "answered", invocationId, outcome });
+      })
+      .catch((error: unknown) => world.fail(error));
     return { invocationId, ended: promise, cancel };
   }
 
@@ -247,6 +252,24 @@ export async function entriesOf(world: World, store: string, prefix = ""): Promi
     start = page.next;
   }
   return found;
+}
+
+/** Bodies of the messages that wait in a queue; none when there is no such queue yet. */
+export async function messagesIn(world: World, queue: string): Promise<readonly unknown[]> {
+  const { keyspace, service, environments } = connect(world, noFaults);
+  const operations = createQueueOperations({
+    keyspace,
+    environments,
+    state: service,
+    consumed: () => [],
+    onError: () => {},
+  });
+  try {
+    return (await operations.peek("shop", "production", queue, 100)).map(({ body }) => body);
+  } catch (error) {
+    if (error instanceof AloftError && error.code === "QUEUE_NOT_FOUND") return [];
+    throw error;
+  }
 }
 
 export function deploymentOf(functions: LiveDeployment["manifest"]["functions"], number = 1): LiveDeployment {

@@ -4,10 +4,12 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { Counts, SeedRun } from "./seeds.ts";
 import { simulateEffects } from "./effects.ts";
 import { simulateQueues } from "./queues.ts";
+import { simulateStreams } from "./streams.ts";
 
 const scenarios = {
   effects: simulateEffects,
   queues: simulateQueues,
+  streams: simulateStreams,
 } as const satisfies Record<string, (seed: number) => Promise<Counts>>;
 
 export type ScenarioName = keyof typeof scenarios;

@@ -48,6 +48,7 @@ export class World {
   readonly #due: Due[] = [];
   /** What happens before the event of that number, the latest first. */
   readonly #interruptions: { readonly event: number; readonly work: () => void }[] = [];
+  readonly #failures: unknown[] = [];
   #events = 0;
   #ids = 0;
 
@@ -111,6 +112,11 @@ export class World {
     return openMemoryKeyspace({ clock: this.clock, disk: this.disk, simulation });
   }
 
+  /** Ends the run with this error at the next event, whoever would swallow what is thrown here. */
+  fail(error: unknown): void {
+    this.#failures.push(error);
+  }
+
   /** Lets time pass until `work` has settled; throws what it throws, or that it never will. */
   async run<T>(work: Promise<T>): Promise<T> {
     const end: { settled: { value: T } | { error: unknown } | null } = { settled: null };
@@ -120,6 +126,7 @@ export class World {
     );
     for (;;) {
       await settlePromises();
+      if (this.#failures.length > 0) throw this.#failures[0];
       const { settled } = end;
       if (settled !== null) {
         if ("error" in settled) throw settled.error;

@@ -5,7 +5,7 @@
  *
  *   opening      reads what is stored, or begins where the options say
  *   running      readers give records to lanes, lanes deliver
- *   draining     no reading: lanes finish what they have, for the number of lanes or the layout is to change
+ *   draining     no further reading: lanes finish what they have, for the number of lanes or the layout is to change
  *   moving       it is asked to go to another place: what is under way ends, what is buffered is forgotten
  *   replacing    the commit of such a change is under way
  *   reopening    everything is to be read again when nothing is under way
@@ -73,6 +73,14 @@ export const standardTuning: StreamTuning = {
   windowsPerClose: limits.windowsPerClose,
 };
 
+export interface Lagging {
+  readonly lanes: readonly Lane[];
+  /** They have done everything up to here: later records may be waiting in them by the time that this is committed. */
+  readonly after: Place | null;
+  /** By the reader of the partition, up to there. */
+  readonly recordsRead: number;
+}
+
 type State = "opening" | "running" | "draining" | "moving" | "replacing" | "reopening" | "paused" | "lost";
 
 /** After something went wrong that nobody can be blamed for. */
@@ -105,6 +113,7 @@ export class StreamConsumer {
   /** Monotonic, when they are looked at by themselves. */
   #lookDueMs = Number.POSITIVE_INFINITY;
   #isClosing = false;
+  #isOpening = false;
   #isEndingWindows = false;
   #cancelIdle: (() => void) | null = null;
   #idleDueMs = 0;
@@ -182,15 +191,20 @@ export class StreamConsumer {
     return lane.version === 0 ? { kind: "absent", key } : { kind: "version", key, version: lane.version };
   }
 
-  /** Lanes of the same partition that are far behind without a record of their own. */
-  lagging(lane: Lane): { readonly reader: PartitionReader; readonly lanes: readonly Lane[] } | null {
+  /** Lanes of the same partition that are far behind without a record of their own, and where they stand at this moment. */
+  lagging(lane: Lane): Lagging {
     const reader = this.#readers[lane.partition];
-    if (reader === undefined) return null;
+    if (reader === undefined) return { lanes: [], after: null, recordsRead: 0 };
+    const { readAfter: after, recordsRead } = reader;
     const lanes = reader.lanes.filter(
       (other) =>
-        other !== lane && other.isIdle && reader.recordsRead - other.recordsReadAtCursor >= this.tuning.bumpRecords,
+        other !== lane &&
+        other.isIdle &&
+        recordsRead - other.recordsReadAtCursor >= this.tuning.bumpRecords &&
+        // After a restart it may be ahead of what was read.
+        comparePlaces(other.cursor.after, after) < 0,
     );
-    return { reader, lanes };
+    return { lanes, after, recordsRead };
   }
 
   /**
@@ -230,7 +244,10 @@ export class StreamConsumer {
       this.#watchTime();
       this.#endWindows();
     } else if (this.#state === "draining") {
-      for (const reader of this.#readers) for (const lane of reader.lanes) this.#tryDeliver(lane, reader);
+      for (const reader of this.#readers) {
+        if (reader.isBehind && reader.wantsToRead) this.#track(this.#read(reader));
+        for (const lane of reader.lanes) this.#tryDeliver(lane, reader);
+      }
     }
   }
 
@@ -241,7 +258,7 @@ export class StreamConsumer {
         this.onError(error);
         this.schedule(retryMs, () => {
           if (this.#isClosing) return;
-          if (this.#state === "opening") this.#track(this.#open());
+          if (this.#state === "opening") this.#openAgain();
           else if (this.#state === "reopening") this.#steer();
           else this.#look();
         });
@@ -250,7 +267,22 @@ export class StreamConsumer {
     this.#running.add(tracked);
   }
 
+  /** Never two at once: each would make lanes of its own. */
   async #open(): Promise<void> {
+    this.#isOpening = true;
+    try {
+      await this.#openNow();
+    } finally {
+      this.#isOpening = false;
+    }
+    this.pump();
+  }
+
+  #openAgain(): void {
+    if (!this.#isOpening) this.#track(this.#open());
+  }
+
+  async #openNow(): Promise<void> {
     const { environment, name, functionName } = this.binding;
     const layouts = await ensureStream(this.keyspace, environment, name, this.options.shape);
     this.#request = await findRequest(this.keyspace, this.keys);
@@ -259,12 +291,11 @@ export class StreamConsumer {
       await this.#begin(layouts);
       stored = await findConsumer(this.keyspace, environment, name, functionName);
     }
-    if (stored === null || this.#isClosing) return;
+    if (stored === null || this.#isClosing || this.#state !== "opening") return;
     this.#layouts = layouts;
     this.#purgeId = this.#request.purgeId;
     this.#build(stored);
     this.#state = this.#request.isPaused ? "paused" : "running";
-    this.pump();
   }
 
   async #begin({ layouts }: StreamLayouts): Promise<void> {
@@ -515,10 +546,10 @@ export class StreamConsumer {
     const { meta } = this;
     if (this.#isClosing || this.#state === "opening" || this.#state === "replacing") return;
     if (this.#state === "reopening") {
-      if (this.#isUnderWay) return;
+      if (this.#isUnderWay || this.#isOpening) return;
       this.#state = "opening";
       this.#forget();
-      this.#track(this.#open());
+      this.#openAgain();
       return;
     }
     if (meta === null) return;
@@ -530,10 +561,11 @@ export class StreamConsumer {
       this.#state = "paused";
     } else if (this.#state === "paused" || this.#state === "moving" || purgeId !== this.#purgeId) {
       this.reopen();
-    } else if (this.#state === "running") {
+    } else {
       if (meta.lanes !== this.#lanesWanted(meta.starts.length) || this.#isLayoutDone()) this.#state = "draining";
-    } else if (this.#readers.every((reader) => reader.isDrained) && !this.#isUnderWay && !this.#hasOpenTumbling) {
-      this.#replacing(this.#relayout());
+      // It may have nothing to do: then nothing that ends would come back here.
+      const isDone = this.#readers.every((reader) => reader.isDrained) && !this.#isUnderWay && !this.#hasOpenTumbling;
+      if (this.#state === "draining" && isDone) this.#replacing(this.#relayout());
     }
   }
 
@@ -570,7 +602,7 @@ export class StreamConsumer {
     const boundary = next === undefined ? null : { version: next.sinceVersion - 1, index: limits.commitWrites - 1 };
     const partitions = next?.partitions ?? meta.starts.length;
     const places = Array.from({ length: partitions }, (_, partition) => {
-      const place = this.#readers[partition]?.readAfter ?? null;
+      const place = this.#readers[partition]?.place ?? null;
       return comparePlaces(place, boundary) < 0 ? boundary : place;
     });
     const done = places.map((_, partition) => {

@@ -8,7 +8,7 @@ import { jsonBytes } from "../../state/stream/layouts.ts";
 import { offsetOf, type StreamRecord } from "../../state/stream/record.ts";
 import type { OutcomeDocument, OutcomeError } from "../../wire/effects.ts";
 import { type Acknowledgement, backoffMs, commitSurely, runEvent } from "../event-run.ts";
-import type { StreamConsumer } from "./consumer.ts";
+import type { Lagging, StreamConsumer } from "./consumer.ts";
 import { failedFrom, kinesisEvent } from "./kinesis-event.ts";
 import type { Lane } from "./lane.ts";
 import { refuse, setCursor, timesAfter } from "./lane-cursor.ts";
@@ -24,11 +24,11 @@ export async function deliverBatch(
 ): Promise<void> {
   const lagging = consumer.lagging(lane);
   // A bystander's cursor is written along; until that is known, it must not deliver.
-  for (const other of lagging?.lanes ?? []) other.isBusy = true;
+  for (const other of lagging.lanes) other.isBusy = true;
   try {
     await deliver(consumer, lane, batch, lagging);
   } finally {
-    for (const other of lagging?.lanes ?? []) other.isBusy = false;
+    for (const other of lagging.lanes) other.isBusy = false;
   }
 }
 
@@ -36,7 +36,7 @@ async function deliver(
   consumer: StreamConsumer,
   lane: Lane,
   batch: readonly StreamRecord[],
-  lagging: ReturnType<StreamConsumer["lagging"]>,
+  lagging: Lagging,
 ): Promise<void> {
   const first = batch[0];
   if (first === undefined) return;
@@ -69,15 +69,13 @@ async function deliver(
     const checks: Check[] = [consumer.cursorCheck(lane)];
     const writes: Write[] = [setCursor(consumer, lane, next)];
     if (window !== null) writes.push(...stateWrites(consumer, lane, window));
-    for (const other of lagging?.lanes ?? []) {
+    for (const other of lagging.lanes) {
       checks.push(consumer.cursorCheck(other));
-      writes.push(setCursor(consumer, other, { ...other.cursor, after: lagging?.reader.readAfter ?? null }));
+      writes.push(setCursor(consumer, other, { ...other.cursor, after: lagging.after }));
     }
     return { checks, writes };
   }
 
-  const bystandersAfter = lagging?.reader.readAfter ?? null;
-  const recordsRead = lagging?.reader.recordsRead ?? 0;
   const end = await runEvent(consumer.runner, {
     environment,
     delivery: () =>
@@ -93,11 +91,11 @@ async function deliver(
   });
   switch (end.kind) {
     case "committed": {
-      settle(consumer, lane, next, end.version, done.length, recordsRead);
-      for (const other of lagging?.lanes ?? []) {
-        other.cursor = { ...other.cursor, after: bystandersAfter };
+      settle(consumer, lane, next, end.version, done.length, lagging.recordsRead);
+      for (const other of lagging.lanes) {
+        other.cursor = { ...other.cursor, after: lagging.after };
         other.version = end.version;
-        other.recordsReadAtCursor = recordsRead;
+        other.recordsReadAtCursor = lagging.recordsRead;
       }
       if (partial === null) lane.succeeded(consumer.options.batch);
       else await failed(consumer, lane, batch.slice(done.length), partial);

@@ -61,9 +61,26 @@ export class PartitionReader {
     return !this.#isReading && !this.isAtEnd && this.#hasRoom();
   }
 
-  /** Every lane has done all that was read. */
+  /** Every lane has done all that was read, and nothing beyond it: they stand at one place. */
   get isDrained(): boolean {
-    return !this.#isReading && this.lanes.every((lane) => lane.isIdle);
+    return !this.#isReading && !this.isBehind && this.lanes.every((lane) => lane.isIdle);
+  }
+
+  /** Some lane has done records that were not read yet, since the reader began at the least of their places. */
+  get isBehind(): boolean {
+    return !this.isAtEnd && comparePlaces(this.#furthest, this.readAfter) > 0;
+  }
+
+  /** Where all lanes stand when they are drained. Records of the last ones may have been removed since they were done. */
+  get place(): Place | null {
+    const furthest = this.#furthest;
+    return comparePlaces(furthest, this.readAfter) > 0 ? furthest : this.readAfter;
+  }
+
+  get #furthest(): Place | null {
+    let furthest: Place | null = null;
+    for (const { cursor } of this.lanes) if (comparePlaces(cursor.after, furthest) > 0) furthest = cursor.after;
+    return furthest;
   }
 
   async read(): Promise<void> {
