@@ -12,6 +12,8 @@ export interface Consumer {
   readonly functionName: string;
   /** The trigger's own, as it was declared. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Of a cron: which of its function's schedules it is, from 0 on. It stays the same cron when its schedule changes. */
+  readonly slot?: number;
 }
 
 export interface Target {
@@ -23,6 +25,17 @@ export interface Target {
 export type FindTarget = (consumer: Consumer) => Target | null;
 
 /** Two of the same are one consumer, whatever their options. */
-export function consumerKey({ environment, kind, name, functionName }: Consumer): string {
-  return JSON.stringify([environment.id, environment.generation, kind, name, functionName]);
+export function consumerKey({ environment, kind, name, functionName, slot }: Consumer): string {
+  return JSON.stringify([environment.id, environment.generation, kind, slot ?? name, functionName]);
+}
+
+/** Tells the schedules of each function apart. */
+export function withSlots(consumers: readonly Consumer[]): readonly Consumer[] {
+  const counts = new Map<string, number>();
+  return consumers.map((consumer) => {
+    if (consumer.kind !== "cron") return consumer;
+    const slot = counts.get(consumer.functionName) ?? 0;
+    counts.set(consumer.functionName, slot + 1);
+    return { ...consumer, slot };
+  });
 }

@@ -81,10 +81,10 @@ export function createEngine(options: EngineOptions): Engine {
       known = new Map();
       targets.set(live, known);
     }
-    const key = consumerKey(consumer);
+    const { kind, name, functionName } = consumer;
+    const key = JSON.stringify([kind, name, functionName]);
     let target = known.get(key);
     if (target === undefined) {
-      const { kind, name, functionName } = consumer;
       const functionNumber = live.manifest.functions.findIndex(
         (fn) =>
           fn.name === functionName &&
@@ -107,8 +107,9 @@ export function createEngine(options: EngineOptions): Engine {
     for (const [key, consumer] of before) if (!after.has(key)) tell(key, consumer, "drop");
     for (const [key, consumer] of after) {
       const former = before.get(key);
-      if (former !== consumer && JSON.stringify(former?.options) !== JSON.stringify(consumer.options))
-        tell(key, consumer, "set");
+      const isSame =
+        former?.name === consumer.name && JSON.stringify(former.options) === JSON.stringify(consumer.options);
+      if (former !== consumer && !isSame) tell(key, consumer, "set");
     }
     if (after.size === 0) standing.delete(environmentKey);
     else standing.set(environmentKey, after);

@@ -9,7 +9,7 @@ import type { LiveDeployment } from "../contract/deployment.ts";
 import { type Environment, KeyClass } from "../contract/durable.ts";
 import type { Entry, Key, Keyspace } from "../contract/keyspace.ts";
 import { decodeTuple, encodeTuple, tupleRange } from "../contract/tuple.ts";
-import type { Consumer } from "./consumer.ts";
+import { type Consumer, withSlots } from "./consumer.ts";
 
 export interface Subscription {
   readonly environment: Environment;
@@ -39,7 +39,7 @@ export function subscriptionOf(environment: Environment, live: LiveDeployment): 
       return [{ environment, kind, name, functionName, options }];
     }),
   );
-  return { environment, deploymentId: live.deploymentId, consumers };
+  return { environment, deploymentId: live.deploymentId, consumers: withSlots(consumers) };
 }
 
 export function encodeSubscription({ environment, deploymentId, consumers }: Subscription): Uint8Array {
@@ -76,6 +76,6 @@ function subscriptionOfRow({ key, value }: Entry): Subscription {
   return {
     environment,
     deploymentId: row.deploymentId,
-    consumers: row.consumers.map((one) => ({ ...one, environment })),
+    consumers: withSlots(row.consumers.map((one) => ({ ...one, environment }))),
   };
 }

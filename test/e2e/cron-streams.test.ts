@@ -85,6 +85,24 @@ test("crons are listed with their next times, run by hand, and paused", async ()
   assert.equal((await ask<CronJson>("POST", "crons/nightly/resume")).paused, false);
 });
 
+test("a cron stays paused, and keeps its history, when a deployment gives it another schedule", async () => {
+  const deploy = (interval: string): Promise<unknown> =>
+    server.deployFiles("clocked", {
+      "index.ts": `import { every } from "aloft"; export const job = every("${interval}", () => {});`,
+    });
+  const job = async (): Promise<CronJson | undefined> =>
+    (await server.client.ask<{ crons: CronJson[] }>("GET", "/v1/apps/clocked/crons", {})).crons[0];
+  await deploy("1s");
+  await until("a tick", async () => ((await job())?.succeeded ?? 0) > 0);
+  await server.client.ask("POST", "/v1/apps/clocked/crons/job/pause", {});
+  await deploy("2h");
+  const changed = await until("the new schedule", async () => {
+    const found = await job();
+    return found?.schedule === "every 2h" && found;
+  });
+  assert.ok(changed.paused && changed.succeeded > 0 && changed.last !== null, JSON.stringify(changed));
+});
+
 test("records reach their consumers, windows are summed up, and what consumers append is there", async () => {
   const at = 1_700_000_000_000;
   const list = Array.from({ length: 60 }, (_, n) => ({ sensor: `s${n % 3}`, at: at + n * 1000, celsius: n }));

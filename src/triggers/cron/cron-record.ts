@@ -1,6 +1,7 @@
 /**
- * What is kept of a cron: (class, environment, generation, shard, function, schedule) and, for ticks that may run
- * beside each other, one key for each that has begun.
+ * What is kept of a cron: (class, environment, generation, shard, function, which of its schedules) and, for ticks that may run
+ * beside each other, one key for each that has begun. The text of the schedule is no part of it: a cron is paused, and has its
+ * history, whatever a deployment makes of its times.
  */
 import { type Environment, KeyClass, shardOf } from "../../contract/durable.ts";
 import type { Entry, Key } from "../../contract/keyspace.ts";
@@ -44,9 +45,10 @@ export interface CronKeys {
   manualRun(id: string): Key;
 }
 
-export function cronKeys(environment: Environment, functionName: string, schedule: string): CronKeys {
+/** `slot`: which of the function's schedules. */
+export function cronKeys(environment: Environment, functionName: string, slot: number): CronKeys {
   const { id, generation } = environment;
-  const base = [KeyClass.cron, id, generation, cronShard(environment, functionName), functionName, schedule] as const;
+  const base = [KeyClass.cron, id, generation, cronShard(environment, functionName), functionName, slot] as const;
   return {
     state: encodeTuple([...base, "n"]),
     begun: tupleRange([...base, "t"]),

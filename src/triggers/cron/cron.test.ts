@@ -282,20 +282,100 @@ test("a new schedule counts from the deployment on, the same one goes on, one th
   const world = await opened();
   const keeper = world.crons.open(await world.own(cronShard(world.environment, "job")));
   const note = (what: string) => (tick: Tick) => void world.ticks.push(`${what} ${at(tick)}`);
-  const old = world.bind("job", cron("0 * * * *", note("old")));
-  const other = world.bind("job", cron("*/30 * * * *", note("new")));
-  keeper.set(old);
+  const bound = (slot: number, exported: unknown): Binding => ({ ...world.bind("job", exported), slot });
+  keeper.set(bound(0, cron("0 * * * *", note("old"))));
   await world.time.advance(50 * minute);
-  keeper.set(world.bind("job", cron("0 * * * *", { attempts: 7 }, note("same"))));
-  keeper.drop(old);
-  keeper.set(other);
+  keeper.set(bound(0, cron("0 * * * *", { attempts: 7 }, note("same"))));
   await world.time.advance(hour);
-  assert.deepEqual(world.ticks, ["old 23:00:00", "new 23:30:00", "new 00:00:00"]);
-  keeper.set(old);
-  keeper.drop(other);
+  keeper.set(bound(0, cron("*/30 * * * *", note("new"))));
+  const second = bound(1, cron("15 * * * *", note("second")));
+  keeper.set(second);
   await world.time.advance(hour);
-  assert.deepEqual(world.ticks.slice(3), ["old 01:00:00"]);
+  assert.deepEqual(world.ticks, ["old 23:00:00", "same 00:00:00", "second 00:15:00", "new 00:30:00", "new 01:00:00"]);
+  keeper.drop(second);
+  await world.time.advance(hour);
+  assert.deepEqual(world.ticks.slice(5), ["new 01:30:00", "new 02:00:00"]);
   await keeper.close();
+});
+
+test("a pause and what has happened outlive a change of the schedule", async () => {
+  const world = await opened();
+  const keeper = world.crons.open(await world.own(cronShard(world.environment, "job")));
+  const note = (what: string) => (tick: Tick) => void world.ticks.push(`${what} ${at(tick)}`);
+  const bound = (slot: number, exported: unknown): Binding => ({ ...world.bind("job", exported), slot });
+  keeper.set(bound(0, every("1h", note("first"))));
+  keeper.set(bound(1, every("2h", note("second"))));
+  await world.time.advance(hour);
+  const job = world.crons.find(world.environment, "job") ?? assert.fail();
+  await job.setPaused(true);
+  keeper.set(bound(0, every("10m", note("changed"))));
+  keeper.set(bound(1, every("20m", note("second changed"))));
+  await world.time.advance(20 * minute);
+  assert.deepEqual(world.ticks, ["first 23:00:00", "second changed 23:20:00"]);
+  assert.partialDeepStrictEqual(job.state, { isPaused: true, succeeded: 1, last: { error: null } });
+  const next = cronsOf(world);
+  const again = next.open(await world.own(cronShard(world.environment, "job")));
+  await keeper.close();
+  again.set(bound(0, every("5m", note("after a restart"))));
+  await world.time.advance(20 * minute);
+  const found = next.find(world.environment, "job") ?? assert.fail();
+  assert.partialDeepStrictEqual(found.state, { isPaused: true, succeeded: 1, schedule: "every 5m UTC" });
+  await found.setPaused(false);
+  await world.time.advance(5 * minute);
+  assert.equal(world.ticks.length, 3);
+  await again.close();
+});
+
+test("a tick that runs while its schedule changes takes effect, and the new schedule follows", async () => {
+  const world = await opened();
+  const keeper = world.crons.open(await world.own(cronShard(world.environment, "job")));
+  let end = (): void => {};
+  const running = new Promise<void>((resolve) => (end = resolve));
+  const slow = async (): Promise<void> => {
+    world.ticks.push("slow");
+    await world.increment("slow ticks");
+    await running;
+  };
+  keeper.set({ ...world.bind("job", every("1h", slow)), slot: 0 });
+  await world.time.advance(47 * minute);
+  assert.deepEqual(world.ticks, ["slow"]);
+  const note = (tick: Tick): void => void world.ticks.push(at(tick));
+  keeper.set({ ...world.bind("job", every("10m", note)), slot: 0 });
+  await world.time.advance(second);
+  end();
+  await world.time.advance(30 * minute);
+  assert.deepEqual(await world.counts(), { "slow ticks": 1 });
+  assert.deepEqual(world.ticks, ["slow", "23:10:00", "23:20:00", "23:30:00"]);
+  const { state } = world.crons.find(world.environment, "job") ?? assert.fail();
+  assert.partialDeepStrictEqual(state, { succeeded: 4, schedule: "every 10m UTC" });
+  assert.deepEqual(world.errors, []);
+  await keeper.close();
+});
+
+test("a pause while a tick runs holds, and the tick takes effect", async () => {
+  for (const fails of [false, true]) {
+    const world = await opened();
+    let end = (): void => {};
+    const running = new Promise<void>((resolve) => (end = resolve));
+    await start(
+      world,
+      "job",
+      every("1h", { attempts: 1 }, async (tick) => {
+        world.ticks.push(at(tick));
+        await world.increment("ticks");
+        await running;
+        if (fails) throw new Error("not this time");
+      }),
+    );
+    await world.time.advance(47 * minute);
+    const job = world.crons.find(world.environment, "job") ?? assert.fail();
+    await job.setPaused(true);
+    end();
+    await world.time.advance(3 * hour);
+    assert.deepEqual(world.ticks, ["23:00:00"]);
+    assert.deepEqual(await world.counts(), fails ? {} : { ticks: 1 });
+    assert.partialDeepStrictEqual(job.state, { isPaused: true, succeeded: fails ? 0 : 1, failed: fails ? 1 : 0 });
+  }
 });
 
 test("paused, nothing comes; resumed, the next one does and not those between", async () => {
@@ -403,6 +483,6 @@ test("what is stored of a cron says when it comes next", async () => {
     "job",
     cron("0 3 * * *", { timezone: "Asia/Shanghai" }, () => {}),
   );
-  const [entry] = await world.keyspace.get([cronKeys(world.environment, "job", "0 3 * * *").state]);
+  const [entry] = await world.keyspace.get([cronKeys(world.environment, "job", 0).state]);
   assert.equal(jsonOf<CronState>(entry ?? assert.fail()).nextMs, Date.parse("2023-11-15T19:00:00Z"));
 });

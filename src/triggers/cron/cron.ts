@@ -45,13 +45,15 @@ export class Cron {
   #backlog: number[] = [];
   #isBusy = false;
   #isClosed = false;
+  /** What is stored is to be looked at when the tick that runs has ended. */
+  #isStale = false;
   /** Ticks that run beside each other, by their time. */
   readonly #begun = new Map<number, BegunTick & { readonly version: number; isRunning: boolean }>();
 
   constructor(binding: Binding, owned: OwnedShard, parts: CronParts) {
     this.binding = binding;
     this.owned = owned;
-    this.keys = cronKeys(binding.environment, binding.functionName, binding.name);
+    this.keys = cronKeys(binding.environment, binding.functionName, binding.slot ?? 0);
     this.#parts = parts;
   }
 
@@ -71,9 +73,19 @@ export class Cron {
     return this.#isBusy || [...this.#begun.values()].some(({ isRunning }) => isRunning);
   }
 
-  /** Reads what is stored, or begins with the first tick after now. Also after a new deployment, and when it was changed by hand. */
+  /** Reads what is stored, or begins with the first tick after now. */
   open(): Promise<void> {
     return this.#track(this.#open());
+  }
+
+  /**
+   * A new deployment, perhaps with another schedule, which counts from now on. A tick that runs ends first, for its commit
+   * checks what is stored.
+   */
+  async rebind(binding: Binding): Promise<void> {
+    this.binding = binding;
+    if (this.#isBusy) this.#isStale = true;
+    else await this.open();
   }
 
   /** The time has come for something. */
@@ -158,6 +170,13 @@ export class Cron {
     this.#plan();
   }
 
+  async #openIfStale(): Promise<void> {
+    while (this.#isStale) {
+      this.#isStale = false;
+      await this.#open();
+    }
+  }
+
   async #setPaused(isPaused: boolean): Promise<void> {
     for (;;) {
       if (this.#state === null) await this.#open();
@@ -202,7 +221,8 @@ export class Cron {
     this.#isBusy = true;
     try {
       if (this.#state === null) await this.#open();
-      while (await this.#runNext()) if (this.#isLost || this.#isClosed) return;
+      while (!this.#isStale && (await this.#runNext())) if (this.#isLost || this.#isClosed) return;
+      await this.#openIfStale();
     } finally {
       this.#isBusy = false;
     }
@@ -227,14 +247,19 @@ export class Cron {
       );
       return false;
     }
+    let next = state;
     const end = await runEvent(this.#parts.runner, {
       environment: this.binding.environment,
       delivery: () => this.#deliveryOf(tickMs, state.attempts + 1, false),
-      acknowledge: () => ({ checks: [this.#stateCheck()], writes: [this.#setState(this.#after(state, tickMs, null))] }),
+      acknowledge: () => {
+        // It may have been paused since.
+        next = this.#after(this.#state ?? state, tickMs, null);
+        return { checks: [this.#stateCheck()], writes: [this.#setState(next)] };
+      },
       checks: [this.owned.epochCheck],
       signal: this.owned.signal,
     });
-    return await this.#settle(state, tickMs, end);
+    return await this.#settle(next, tickMs, end);
   }
 
   #decide(state: CronState, nowMs: number): number[] {
@@ -246,10 +271,11 @@ export class Cron {
     return dueTicks({ schedule: this.schedule, nextMs, nowMs, missed, overlap, graceMs, most });
   }
 
-  async #settle(state: CronState, tickMs: number, end: EventEnd): Promise<boolean> {
+  /** `next`: what was stored if it has committed. */
+  async #settle(next: CronState, tickMs: number, end: EventEnd): Promise<boolean> {
     switch (end.kind) {
       case "committed": {
-        this.#become(this.#after(state, tickMs, null), end.version);
+        this.#become(next, end.version);
         return true;
       }
       case "refused":
@@ -261,11 +287,16 @@ export class Cron {
         return false;
       }
       case "failed": {
+        if (this.#state === null) await this.#open();
+        const state = this.#state;
+        if (state === null) return false;
         const attempts = state.attempts + 1;
         const isLast = attempts >= this.options.attempts || end.error.retry === "never";
         const retryAtMs = this.#nowMs + backoffMs(this.options.backoffMs, attempts, end.error);
-        const next = isLast ? this.#after(state, tickMs, end.error) : { ...state, nextMs: tickMs, attempts, retryAtMs };
-        await this.#commitState(next, this.#version);
+        const failed = isLast
+          ? this.#after(state, tickMs, end.error)
+          : { ...state, nextMs: tickMs, attempts, retryAtMs };
+        await this.#commitState(failed, this.#version);
         return isLast;
       }
     }
@@ -340,7 +371,8 @@ export class Cron {
     this.#isBusy = true;
     try {
       if (this.#state === null) await this.#open();
-      while (await this.#beginNext());
+      while (!this.#isStale && (await this.#beginNext()));
+      await this.#openIfStale();
     } finally {
       this.#isBusy = false;
     }

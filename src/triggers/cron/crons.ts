@@ -63,8 +63,7 @@ export class Crons implements TriggerKind {
     const id = consumerKey(binding);
     const known = this.#crons.get(id);
     if (known !== undefined) {
-      known.binding = binding;
-      await known.open();
+      await known.rebind(binding);
       return;
     }
     const { keyspace, runner, onError } = this.#options;
@@ -89,16 +88,13 @@ export class Crons implements TriggerKind {
   }
 
   list(environment: Environment): { readonly name: string; readonly cron: Cron }[] {
-    const counts = new Map<string, number>();
     return [...this.#crons.values()]
       .filter(
         ({ binding: { environment: one } }) => one.id === environment.id && one.generation === environment.generation,
       )
       .map((cron) => {
-        const { functionName } = cron.binding;
-        const number = counts.get(functionName) ?? 0;
-        counts.set(functionName, number + 1);
-        return { name: number === 0 ? functionName : `${functionName}#${number}`, cron };
+        const { functionName, slot = 0 } = cron.binding;
+        return { name: slot === 0 ? functionName : `${functionName}#${slot}`, cron };
       });
   }
 
