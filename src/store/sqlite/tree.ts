@@ -7,7 +7,7 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { KeyText } from "../key-text.ts";
-import { bufferOf } from "./key-bytes.ts";
+import { bufferOf, lentBytes } from "./key-bytes.ts";
 import { corruptError } from "./sqlite-errors.ts";
 import type { Cell } from "./overlay.ts";
 
@@ -59,7 +59,7 @@ export class Tree {
   }
 
   find(key: KeyText): Cell | null {
-    const row = this.#find.get(bufferOf(key)) as unknown as Row | undefined;
+    const row = this.#find.get(lentBytes(key)) as unknown as Row | undefined;
     return row === undefined ? null : cellOf(row, 0);
   }
 
