@@ -22,6 +22,7 @@ test("the published JSON Schema knows every key and no others", () => {
     "variables",
     "external",
     "files",
+    "layers",
     "defaults",
     "functions",
   ]);

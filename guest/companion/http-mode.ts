@@ -13,6 +13,7 @@ import type { LoadedFunction } from "../node/loaded-function.ts";
 import { exchangeOver } from "../node/node-http.ts";
 import type { LoadParts } from "../node/runtime.ts";
 import { requestWithValue, valueOfResponse } from "../node/value-request.ts";
+import { layerEnvironment } from "./layers.ts";
 import { stateSocketPath } from "./state-api.ts";
 import { type Address, freePort, untilReady } from "./listening.ts";
 import { type RunningProgram, runProgram, sentenceOf } from "./program.ts";
@@ -72,13 +73,13 @@ export function httpFunction(address: Address, running: Pick<RunningProgram, "en
 
 /** What a program finds in its environment: this process's own is only what a program needs at least. */
 export function programEnvironment(
-  { app, deployment, variables }: Assign,
+  { app, deployment, root, variables }: Assign,
   own: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const { PATH: path = "", LANG = "C.UTF-8" } = process.env;
   // The Node that runs Aloft comes before any other of the machine.
-  const PATH = `${dirname(process.execPath)}:${path}`;
-  const base = { PATH, LANG, HOME: tmpdir(), TMPDIR: tmpdir(), NODE_ENV: "production" };
+  const paths = layerEnvironment(root, `${dirname(process.execPath)}:${path}`);
+  const base = { ...paths, LANG, HOME: tmpdir(), TMPDIR: tmpdir(), NODE_ENV: "production" };
   const platform = { ALOFT_APP: app, ALOFT_DEPLOYMENT: deployment, ALOFT_STATE_SOCKET: stateSocketPath };
   return { ...base, ...variables, ...platform, ...own };
 }

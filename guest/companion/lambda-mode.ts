@@ -1,10 +1,10 @@
 /**
  * Functions that speak the AWS Lambda Runtime API by themselves:
  *
- *   provided   the executable `bootstrap` of the folder
+ *   provided   the executable `bootstrap` of the folder, or of its layers
  *   nodejs     a Node handler, driven by AWS's own client: the package `aws-lambda-ric` of the folder
  *
- * External extensions are the executables of the folder `extensions/`.
+ * External extensions are the executables of the folder `extensions/`, of layers and of the app.
  */
 import { accessSync, constants, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -21,6 +21,7 @@ import type { LoadParts } from "../node/runtime.ts";
 import { programEnvironment } from "./http-mode.ts";
 import { Environment, EnvironmentError } from "./lambda/environment.ts";
 import { functionOf, thrownBy } from "./lambda/lambda-function.ts";
+import { findLayers } from "./layers.ts";
 
 const clientPackage = "aws-lambda-ric";
 /** AWS's own; what takes longer has the time of its first invocation. */
@@ -61,13 +62,16 @@ export async function startLambdaProgram(
 
 function argvOf(root: string, { runtime, handler }: AssignProgram): readonly string[] {
   if (runtime === "nodejs") return [process.execPath, clientOf(root), handler];
-  const places = [join(root, "bootstrap"), "/opt/bootstrap"];
-  return [places.find((path) => existsSync(path)) ?? join(root, "bootstrap")];
+  const layers = findLayers(root);
+  const own = join(root, "bootstrap");
+  return [layers === null || existsSync(own) ? own : join(layers, "bootstrap")];
 }
 
 /** The file that the package runs as its command. */
 function clientOf(root: string): string {
-  const folder = join(root, "node_modules", clientPackage);
+  const inLayers = join(findLayers(root) ?? root, "nodejs", "node_modules", clientPackage);
+  const own = join(root, "node_modules", clientPackage);
+  const folder = existsSync(own) ? own : inLayers;
   try {
     const { bin } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { bin?: unknown };
     const named = typeof bin === "string" ? bin : (bin as Record<string, unknown> | undefined)?.[clientPackage];
@@ -77,9 +81,17 @@ function clientOf(root: string): string {
   }
 }
 
-/** In the order of their names. A folder of this name may hold other things: only what is executable counts. */
+/** Those of layers and, beside AWS, of the folder itself. */
 function extensionsOf(root: string): readonly string[] {
-  const folder = join(root, "extensions");
+  const layers = findLayers(root);
+  return [
+    ...(layers === null ? [] : executablesIn(join(layers, "extensions"))),
+    ...executablesIn(join(root, "extensions")),
+  ];
+}
+
+/** In the order of their names. A folder of this name may hold other things: only what is executable counts. */
+function executablesIn(folder: string): readonly string[] {
   try {
     return readdirSync(folder)
       .toSorted()

@@ -4,6 +4,7 @@
  */
 import type { DeploymentFile, DescribedFunction, HandlerStyle, Program } from "../contract/deployment.ts";
 import { AloftError } from "../contract/errors.ts";
+import { layersFolder } from "../contract/layers.ts";
 import type { PlannedProgram } from "../contract/programs.ts";
 import type { DescribeRequest, Running } from "../contract/running.ts";
 
@@ -42,7 +43,8 @@ function assertProgramThere(name: string, { runtime, command }: Program, files: 
   const path = runtime === "provided" ? "bootstrap" : (command[0] ?? "");
   if (path.startsWith("/") || (runtime !== "provided" && !path.includes("/"))) return;
   const inner = path.replace(/^(?:\.\/+)+/, "");
-  const file = files.find((one) => one.path === inner);
+  const ofLayers = runtime === "provided" ? files.find((one) => one.path === `${layersFolder}/${inner}`) : undefined;
+  const file = files.find((one) => one.path === inner) ?? ofLayers;
   if (file === undefined) {
     throw new AloftError("DESCRIBE_FAILED", `the function ${name} starts ${path}, which is not among the app's files`, {
       hint: "name a file of the folder; .aloftignore may leave it out",
@@ -55,7 +57,8 @@ function assertProgramThere(name: string, { runtime, command }: Program, files: 
 }
 
 function assertClientThere(name: string, files: readonly DeploymentFile[]): void {
-  if (files.some(({ path }) => path === "node_modules/aws-lambda-ric/package.json")) return;
+  const places = ["node_modules", `${layersFolder}/nodejs/node_modules`].map((place) => `${place}/aws-lambda-ric`);
+  if (files.some(({ path }) => places.some((place) => path === `${place}/package.json`))) return;
   throw new AloftError("DESCRIBE_FAILED", `the function ${name} needs the package aws-lambda-ric in node_modules`, {
     hint: "npm install aws-lambda-ric, or leave the runtime out: Aloft calls Lambda handlers by itself",
   });

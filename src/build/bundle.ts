@@ -16,6 +16,7 @@ import { openCodeBundler } from "./code-bundler.ts";
 import { findExtraFiles } from "./extra-files.ts";
 import { findFolderFiles } from "./folder-files.ts";
 import type { ImportRules } from "./imports.ts";
+import { isOfLayer, readLayers } from "./layers.ts";
 import { InstalledPackages } from "./installed-package.ts";
 
 export type { BundledFile } from "./bundled-file.ts";
@@ -81,6 +82,7 @@ export async function assembleBundle(
   await forEachParallel(found, filesAtOnce, async ([path, from]) => {
     files.push(await fileFromDisk(path, from, hashes));
   });
+  files.push(...(await readLayers(dir, config.layers, hashes)));
   files.sort((a, b) => (a.path < b.path ? -1 : 1));
   assertBundleSize(files);
   return { name, config, configText, runtime, entry: code.entry, files };
@@ -91,7 +93,8 @@ async function filesOfPrograms({ dir, config, runtime, file }: AppSource): Promi
   if (file !== undefined) return [file];
   const runtimes = new Set(programsOf(config, runtime).map(({ program }) => program.runtime));
   if (runtimes.size === 0) return [];
-  return await findFolderFiles(dir, { withNodeModules: runtimes.has("nodejs") || runtimes.has("command") });
+  const found = await findFolderFiles(dir, { withNodeModules: runtimes.has("nodejs") || runtimes.has("command") });
+  return found.filter((path) => !isOfLayer(path, config.layers));
 }
 
 const filesAtOnce = 8; // enough to keep the disk busy; each may hold some MiB

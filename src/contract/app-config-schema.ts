@@ -177,6 +177,12 @@ export const appConfigSchema = v.pipe(
         v.description("Files and folders to carry beside the code."),
       ),
     ),
+    layers: v.exactOptional(
+      v.pipe(
+        listOf("paths", text("a path inside the folder such as layers/tools.zip", isInnerPath)),
+        v.description("Zip archives and folders that functions find in /opt, one above the other."),
+      ),
+    ),
     defaults: v.exactOptional(
       v.pipe(
         strict(limitEntries),

@@ -32,6 +32,7 @@ test("every key is read and brought to the platform's units", () => {
     "network": ["api.example.com", "*.example.org:443", "10.1.0.0/16", "api.example.com"],
     "external": ["sharp", "@img/colour"],
     "files": ["data", "models/*.bin"],
+    "layers": ["layers/a.zip", "layers/b"],
     "defaults": { "timeout": "1.5s", "keepAlive": "0s" },
     "functions": {
       "resize": {
@@ -51,6 +52,7 @@ test("every key is read and brought to the platform's units", () => {
     requiredVariables: ["STRIPE_KEY"],
     external: ["sharp", "@img/colour"],
     files: ["data", "models/*.bin"],
+    layers: ["layers/a.zip", "layers/b"],
     defaults: { timeoutMs: 1500, keepAliveMs: 0 },
     functions: new Map([
       [
@@ -74,7 +76,7 @@ test("a problem says where it is, the value, and what is allowed", () => {
     [`[]`, `aloft.json:1:1 a list is not allowed; allowed is an object`],
     [
       `7`,
-      `aloft.json:1:1 7 is not allowed; allowed is an object with $schema, name, entry, runtime, handler, command, ready, domains, network, variables, external, files, defaults and functions`,
+      `aloft.json:1:1 7 is not allowed; allowed is an object with $schema, name, entry, runtime, handler, command, ready, domains, network, variables, external, files, layers, defaults and functions`,
     ],
     [
       `{"network": "all"}`,
@@ -87,7 +89,7 @@ test("a problem says where it is, the value, and what is allowed", () => {
     [`{"nmae": "x"}`, `aloft.json:1:2 nmae: unknown key; did you mean "name"?`],
     [
       `{"colour": "x"}`,
-      `aloft.json:1:2 colour: unknown key; allowed: $schema, name, entry, runtime, handler, command, ready, domains, network, variables, external, files, defaults and functions`,
+      `aloft.json:1:2 colour: unknown key; allowed: $schema, name, entry, runtime, handler, command, ready, domains, network, variables, external, files, layers, defaults and functions`,
     ],
     [
       `{"name": 5}`,

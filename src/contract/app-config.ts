@@ -35,6 +35,8 @@ export interface AppConfig {
   readonly external: readonly string[];
   /** Paths and patterns of files to carry, relative to the folder. */
   readonly files: readonly string[];
+  /** Zip archives and folders, relative to the folder, that functions find in /opt, later ones above earlier ones. */
+  readonly layers: readonly string[];
   readonly defaults: Partial<FunctionLimits>;
   readonly functions: ReadonlyMap<string, FunctionConfig>;
 }
@@ -120,6 +122,7 @@ function normalise(json: AppConfigJson): AppConfig {
     requiredVariables: [...new Set(json.variables)],
     external: [...new Set(json.external)],
     files: [...new Set(json.files)],
+    layers: [...new Set(json.layers)],
     defaults: limitsOf(json.defaults ?? {}),
     functions: new Map(
       Object.entries(json.functions ?? {}).map(([name, entry]) => [

@@ -11,6 +11,7 @@ export const emptyAppConfig: AppConfig = {
   requiredVariables: [],
   external: [],
   files: [],
+  layers: [],
   defaults: {},
   functions: new Map(),
 };

@@ -9,6 +9,7 @@ export function assertImageConfig(config: AppConfig, entry: string): void {
   // "command" stands for a command in the image, instead of its own.
   if (config.runtime !== null && config.runtime !== "command" && config.runtime !== "provided")
     throw invalid(`the runtime is ${config.runtime}, and the app is an image`);
+  if (config.layers.length > 0) throw invalid('"layers" go with a folder of code, and an image has layers of its own');
   if (config.files.length > 0) throw invalid('"files" are carried with a folder of code, and the app is an image');
   for (const { name, program } of programsOf(config, "image")) {
     if (program.runtime === "image" || program.runtime === "provided") continue;

@@ -150,6 +150,7 @@ test("aloft.json beside an image says nothing of code", () => {
     '{ "entry": "index.ts" }',
     '{ "runtime": "python", "handler": "app.handler" }',
     '{ "files": ["data"] }',
+    '{ "layers": ["a.zip"] }',
     '{ "functions": { "web": { "runtime": "python", "handler": "app.handler" } } }',
   ]) {
     const isRefusal = (error: AloftError): boolean => error.code === "CONFIG_INVALID";

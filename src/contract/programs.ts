@@ -35,6 +35,11 @@ export function programsOf(config: AppConfig, runtime: Runtime): readonly Planne
     }
     planned.push({ name, program: programOf(program, own, `functions.${name}: `) });
   }
+  if (config.layers.length > 0 && runtime === "node" && planned.length === 0) {
+    throw invalid(
+      '"layers" are found by the runtimes nodejs, python, provided and command; the code of node is bundled with all it imports',
+    );
+  }
   if (runtime === "node") {
     if (config.program === null) return planned;
     throw invalid('"handler" and "ready" at the top need a "runtime" beside them, such as "python"');

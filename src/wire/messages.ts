@@ -19,6 +19,9 @@ import type { FrameWriter } from "./writer.ts";
 export const clientContextHeader = "x-amz-client-context";
 export const cognitoIdentityHeader = "x-amz-cognito-identity";
 
+/** Where a deployment's folder holds what its layers hold; functions find it as /opt. */
+export const layersFolder = ".opt";
+
 export interface Hello {
   readonly protocol: number;
   readonly runtime: string;

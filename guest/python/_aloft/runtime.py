@@ -138,6 +138,7 @@ class Runtime:
             time.tzset()
         os.chdir(root)
         folders = [os.path.join(root, name) for name in ("vendor", "python")]
+        folders += self._layer_folders(root)
         sys.path[0:0] = [root] + [folder for folder in folders if os.path.isdir(folder)]
         if assign["mode"] != "describe":
             return find_handler.find_handler(assign["program"]["handler"], root)
@@ -147,6 +148,16 @@ class Runtime:
             limits = {"concurrency": WSGI_CONCURRENCY} if style == "wsgi" else {}
             described.append({"name": function["name"], "style": style, "triggers": [], "limits": limits})
         return described
+
+    def _layer_folders(self, root):
+        """Where layers have modules; in a container /opt is a link to them, else they are where they lie."""
+        layers = os.path.join(root, ".opt")
+        if not os.path.isdir(layers):
+            return []
+        if os.path.realpath("/opt") == os.path.realpath(layers):
+            layers = "/opt"
+        os.environ["PATH"] = "%s:%s/bin" % (os.environ.get("PATH", ""), layers)
+        return ["%s/python/lib/python%d.%d/site-packages" % (layers, *sys.version_info[:2]), layers + "/python"]
 
     def _serve_state(self):
         from . import state_api, state_calls

@@ -2,8 +2,18 @@
  * The root that all instances see, read-only: mount points for what is bound into it, and the few files of /etc that a C
  * library asks for. It has to lie where any user may walk to it, because the runtime enters it as the container's own root.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { layersFolder } from "../../contract/layers.ts";
 import type { BoundFile } from "./oci-spec.ts";
 import { sharedLibrariesOf } from "./shared-libraries.ts";
 
@@ -37,6 +47,8 @@ export class RootFolder {
   constructor(path: string, resolver: string | null) {
     this.path = path;
     for (const folder of emptyFolders) this.#makeFolder(folder);
+    // What the layers of a deployment hold lies in its folder; without any the link leads nowhere.
+    symlinkSync(join(taskFolder, layersFolder), join(path, "opt"));
     // runc gives what it mounts the mode of its mount point, whatever the mount says.
     chmodSync(join(path, "tmp"), 0o1777);
     for (const [name, text] of Object.entries(etc)) this.#makeFile(`/etc/${name}`, text);

@@ -1,0 +1,2 @@
+/** Where a deployment holds what its layers hold; functions find it as /opt. */
+export { layersFolder } from "../wire/messages.ts";
