@@ -1,6 +1,6 @@
 /** What a handler asks of the node while it runs: a call goes out under a number, its reply comes back under the same. */
 import { Flag, FrameType } from "../../src/wire/frames.ts";
-import { type CallMessage, Gatherer, type ReplyMessage } from "../../src/wire/messages.ts";
+import { type CallMessage, Gatherer, isWaitingCall, type ReplyMessage } from "../../src/wire/messages.ts";
 import type { FrameWriter } from "../../src/wire/writer.ts";
 
 const replyBytesMax = 16 * 1024 * 1024;
@@ -10,14 +10,40 @@ interface OpenCall {
   readonly reject: (error: Error) => void;
   /** Made where the call was made, so that its stack leads there. */
   readonly error: Error;
+  readonly turns: Turns;
 }
 
 /** As many as the node lets be open (`docs/wire.md`); more wait here for their turn. */
-const openMax = 256;
+class Turns {
+  readonly #most: number;
+  readonly #queue: (() => void)[] = [];
+  #open = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  begin(send: () => void): void {
+    if (this.#open === this.#most) {
+      this.#queue.push(send);
+      return;
+    }
+    this.#open += 1;
+    send();
+  }
+
+  end(): void {
+    const next = this.#queue.shift();
+    if (next === undefined) this.#open -= 1;
+    else next();
+  }
+}
 
 export class NodeCalls {
   readonly #writer: FrameWriter;
-  readonly #waiting: (() => void)[] = [];
+  readonly #turns = new Turns(256);
+  /** Of calls that wait for somebody else: they take no turn from those by which that comes about. */
+  readonly #waitingTurns = new Turns(2000);
   readonly #open = new Map<number, OpenCall>();
   readonly #replies = new Map<number, Gatherer>();
   #number = 0;
@@ -36,9 +62,8 @@ export class NodeCalls {
     const json = JSON.stringify(call);
     const error = new Error();
     return new Promise((resolve, reject) => {
-      const send = (): void => this.#send(json, stream, { resolve, reject, error });
-      if (this.#open.size < openMax) send();
-      else this.#waiting.push(send);
+      const turns = isWaitingCall(call) ? this.#waitingTurns : this.#turns;
+      turns.begin(() => this.#send(json, stream, { resolve, reject, error, turns }));
     });
   }
 
@@ -62,10 +87,10 @@ export class NodeCalls {
     this.#replies.delete(stream);
     const number = whole.readUInt32LE(0);
     const call = this.#open.get(number);
-    this.#open.delete(number);
-    this.#waiting.shift()?.();
-    const reply = JSON.parse(whole.toString("utf8", 4)) as ReplyMessage;
     if (call === undefined) return;
+    this.#open.delete(number);
+    call.turns.end();
+    const reply = JSON.parse(whole.toString("utf8", 4)) as ReplyMessage;
     if (reply.ok) {
       call.resolve(reply.value);
       return;

@@ -101,6 +101,7 @@ export const limits = {
   frameBytes: 64 * KiB,
   streamWindowBytes: 256 * KiB, // body bytes in flight for one stream and direction before credit is needed
   callsOpenPerInstance: 256,
+  callsWaitingPerInstance: 2000, // open ones that wait for somebody else, watches and turns at a hot key: they hold up no other call
   unsentBytesPerInstance: 1 * MiB,
   logLinesPerSecond: 1000, // of one instance; more are dropped and counted
   logLinesBurst: 5000,

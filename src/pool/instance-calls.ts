@@ -5,7 +5,7 @@
 import { asAloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import { Flag, FrameType } from "../wire/frames.ts";
-import { type CallMessage, Gatherer, type ReplyMessage } from "../wire/messages.ts";
+import { type CallMessage, Gatherer, isWaitingCall, type ReplyMessage } from "../wire/messages.ts";
 import { parseRead, parseStateCommit } from "../wire/parse-effects.ts";
 import { WireError } from "../wire/reader.ts";
 import type { FrameWriter } from "../wire/writer.ts";
@@ -20,6 +20,8 @@ export class InstanceCalls {
   /** Whose call has begun and is not complete; -1: nobody's. */
   #unfinished = -1;
   #open = 0;
+  /** Open ones that wait for somebody else. */
+  #waiting = 0;
 
   constructor(writer: FrameWriter, ask: (stream: number, call: CallMessage) => Promise<ReplyMessage>) {
     this.#writer = writer;
@@ -34,11 +36,19 @@ export class InstanceCalls {
     this.#unfinished = whole === null ? stream : -1;
     if (whole === null) return;
     if (whole.length < 4) throw new WireError("a call frame is too short");
-    if (this.#open >= limits.callsOpenPerInstance) {
-      throw new WireError(`more than ${limits.callsOpenPerInstance} calls at once`);
+    const call = parseCall(whole.toString("utf8", 4));
+    const isWaiting = isWaitingCall(call);
+    const most = isWaiting ? limits.callsWaitingPerInstance : limits.callsOpenPerInstance;
+    if ((isWaiting ? this.#waiting : this.#open) >= most) {
+      throw new WireError(`more than ${most} ${isWaiting ? "waiting calls" : "calls"} at once`);
     }
-    this.#open += 1;
-    void this.#reply(stream, whole.readUInt32LE(0), parseCall(whole.toString("utf8", 4)));
+    this.#count(isWaiting, 1);
+    void this.#reply(stream, whole.readUInt32LE(0), call).then(() => this.#count(isWaiting, -1));
+  }
+
+  #count(isWaiting: boolean, by: 1 | -1): void {
+    if (isWaiting) this.#waiting += by;
+    else this.#open += by;
   }
 
   async #reply(stream: number, number: number, call: CallMessage): Promise<void> {
@@ -49,7 +59,6 @@ export class InstanceCalls {
       const { code, message } = asAloftError(error);
       reply = { ok: false, code, type: "Error", message, stack: "" };
     }
-    this.#open -= 1;
     const json = Buffer.from(JSON.stringify(reply));
     const payload = Buffer.allocUnsafe(4 + json.length);
     payload.writeUInt32LE(number);

@@ -20,6 +20,8 @@ export class TestPool {
   spareCores = Number.POSITIVE_INFINITY;
   /** What functions that are called by functions answer. */
   reply: Promise<ReplyMessage> = Promise.resolve({ ok: true, value: 1 });
+  /** How many calls of instances have come. */
+  calls = 0;
   #ids = 0;
 
   static async open(t: Pick<TestContext, "after">, options: Partial<PoolOptions> = {}): Promise<TestPool> {
@@ -46,7 +48,10 @@ export class TestPool {
       waitForInstanceMs: 10_000,
       memoryBudgetBytes: 4 * 1024 ** 3,
       onLog: (_live, log) => this.logs.push(log),
-      onCall: () => this.reply,
+      onCall: () => {
+        this.calls += 1;
+        return this.reply;
+      },
       onWarning: (message) => this.warnings.push(message),
       load: { spareCores: () => this.spareCores, forget: () => {} },
       ...options,

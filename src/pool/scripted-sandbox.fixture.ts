@@ -259,7 +259,16 @@ export class ScriptedGuest implements SandboxProcess {
   }
 
   call(stream: number, number: number, name: string): void {
-    const text = Buffer.from(`....${JSON.stringify({ op: "invoke", function: name, payload: null })}`);
+    this.#ask(stream, number, { op: "invoke", function: name, payload: null });
+  }
+
+  /** Asks to be told of a change of some key. */
+  watch(stream: number, number: number): void {
+    this.#ask(stream, number, { op: "read", resource: "kv", name: "s", method: "watch", args: { key: `${number}` } });
+  }
+
+  #ask(stream: number, number: number, call: object): void {
+    const text = Buffer.from(`....${JSON.stringify(call)}`);
     text.writeUInt32LE(number);
     this.raw(FrameType.call, 0, stream, text);
   }

@@ -121,6 +121,13 @@ const violations: [string, RegExp, (guest: ScriptedGuest) => void][] = [
     },
   ],
   [
+    "too many calls that wait",
+    /2000 waiting calls/,
+    (guest) => {
+      for (let number = 0; number <= limits.callsWaitingPerInstance; number += 1) guest.watch(1, number);
+    },
+  ],
+  [
     "a call that is too long",
     /over the limit/,
     (guest) => {
@@ -220,6 +227,19 @@ test("a call in the name of an invocation that has ended is refused, and costs n
   assert.equal(exchange.outcome, "ok");
   assert.deepEqual([it.logs[0]?.message, it.logs[0]?.exchange], ["later", null]);
   assert.equal(group.instances.length, 1);
+});
+
+test("calls that wait leave room for others", async (t) => {
+  const it = await TestPool.open(t);
+  it.reply = new Promise(() => {});
+  const { exchange, guest } = await it.running(it.group());
+  for (let number = 0; number < limits.callsWaitingPerInstance; number += 1) guest.watch(1, number);
+  await until(() => it.calls === limits.callsWaitingPerInstance);
+  it.reply = Promise.resolve({ ok: true, value: "here" });
+  guest.call(1, 9999, "f");
+  await until(() => guest.all(FrameType.reply).length === 1);
+  assert.equal(guest.all(FrameType.reply)[0]?.payload.readUInt32LE(), 9999);
+  assert.equal(exchange.outcome, "");
 });
 
 test("credit goes both ways: what was used may be granted again", async (t) => {

@@ -100,6 +100,14 @@ export type CallMessage =
   /** After a conflict: answered with a ticket once nobody else reruns for the same reason. */
   | { readonly op: "enter"; readonly where: string };
 
+/**
+ * Whether the call may be open for long because it waits for somebody else: a change, or the turn of whoever stands before it. Such
+ * calls are counted by themselves, so that what they wait for can still be done.
+ */
+export function isWaitingCall(call: CallMessage): boolean {
+  return call.op === "enter" || (call.op === "read" && call.method === "watch");
+}
+
 /** All of it was written, or, because something that was read is no longer so, nothing. */
 export type CommitReply =
   | { readonly kind: "committed"; readonly version: number; readonly results: readonly unknown[] }

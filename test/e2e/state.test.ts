@@ -98,6 +98,15 @@ const shop = `
     });
     return new Response(lines);
   });
+  export const crowd = http("POST /crowd/:count", async (_request, { params }) => {
+    const seats = kv("seats");
+    const keys = Array.from({ length: Number(params.count) }, (_, n) => "seat " + n);
+    const watching = keys.map(async (key) => {
+      for await (const { value } of seats.watch(key)) if (value !== null) return value;
+    });
+    for (const key of keys) await seats.set(key, 1);
+    return Response.json((await Promise.all(watching)).length);
+  });
 `;
 
 async function ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<unknown> {
@@ -169,6 +178,10 @@ test("a watch tells of the changes of a key to a client that stays", async () =>
     if (next !== undefined) await ask("PUT", "/stock/tea", next);
   }
   assert.deepEqual(got, ["null", "1", "2", '"end"']);
+});
+
+test("an instance that watches many keys goes on reading and writing", async () => {
+  assert.equal(await ask("POST", "/crowd/600"), "600");
 });
 
 test("an app that was deleted and deployed again has no state", async () => {
