@@ -14,7 +14,7 @@ import { emptyAppConfig } from "./empty-app-config.ts";
 import { AloftError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { NetworkPolicy } from "./network.ts";
-import { parseRoute } from "./route.ts";
+import { formatTrigger, parseRoute } from "./route.ts";
 import { parseEventTrigger } from "./trigger-options.ts";
 
 export interface AppConfig {
@@ -130,11 +130,22 @@ function normalise(json: AppConfigJson): AppConfig {
         {
           limits: limitsOf(entry),
           program: programFrom(entry),
-          triggers: (entry.triggers ?? []).map((trigger) => triggerFrom(name, trigger)),
+          triggers: triggersFrom(name, entry.triggers ?? []),
         },
       ]),
     ),
   };
+}
+
+/** A function has each queue, stream, cron and store once: of two, one would take the place of the other without a word. */
+function triggersFrom(name: string, given: readonly TriggerJson[]): Trigger[] {
+  const triggers = given.map((trigger) => triggerFrom(name, trigger));
+  const texts = triggers.filter(({ kind }) => kind !== "http").map((trigger) => formatTrigger(trigger));
+  const twice = texts.find((text, index) => texts.indexOf(text) < index);
+  if (twice === undefined) return triggers;
+  throw new AloftError("CONFIG_INVALID", `aloft.json functions.${name}.triggers: ${twice} is there twice`, {
+    hint: "say in its options all that it is for, or give it to another function as well",
+  });
 }
 
 function triggerFrom(name: string, { http, options, ...event }: TriggerJson): Trigger {

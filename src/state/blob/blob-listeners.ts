@@ -3,7 +3,7 @@
  * a queue of its function, sent in the commit that changes the blob, so that none is lost and none made up.
  */
 import { createHash } from "node:crypto";
-import { parseBlobOptions } from "../../contract/blob-options.ts";
+import { type BlobChangeKind, parseBlobOptions } from "../../contract/blob-options.ts";
 import { type Environment, KeyClass } from "../../contract/durable.ts";
 import type { Keyspace } from "../../contract/keyspace.ts";
 import { limits } from "../../contract/limits.ts";
@@ -12,7 +12,7 @@ import { BoundedMap } from "../../lib/bounded-map.ts";
 
 export interface BlobListener {
   readonly store: string;
-  readonly on: "created" | "deleted";
+  readonly on: readonly BlobChangeKind[];
   readonly prefix: string;
   readonly queue: string;
 }

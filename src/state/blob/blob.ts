@@ -182,7 +182,7 @@ export function createBlob({ keyspace, sessions, onFreed, queue }: BlobOptions):
     into: CommitPlan,
   ): Promise<void> {
     for (const listener of await listenersOf(into.environment)) {
-      if (listener.store !== name || listener.on !== on || !key.startsWith(listener.prefix)) continue;
+      if (listener.store !== name || !listener.on.includes(on) || !key.startsWith(listener.prefix)) continue;
       const body = { type: on, store: name, key, ...info };
       await queue.plan({ resource: "queue", name: listener.queue, method: "send", args: { body } }, into);
     }

@@ -8,15 +8,25 @@ import type { TriggerKeeper, TriggerKind } from "../trigger-kind.ts";
 import { type ConsumerParts, QueueConsumer } from "./queue-consumer.ts";
 import { workOfQueue } from "./queue-work.ts";
 
-export function createQueueTrigger(parts: ConsumerParts, find: FindTarget): TriggerKind {
+/** `workOf`: what is different about queues that carry something else than messages of the app. */
+export function createQueueTrigger(
+  parts: ConsumerParts,
+  find: FindTarget,
+  workOf: typeof workOfQueue = workOfQueue,
+): TriggerKind {
   return {
     kind: "queue",
     shardsOf: ({ environment, name }) => [shardOf(environment, "queue", name)],
-    open: (shard) => openQueueKeeper(parts, find, shard),
+    open: (shard) => openQueueKeeper(parts, find, workOf, shard),
   };
 }
 
-function openQueueKeeper(parts: ConsumerParts, find: FindTarget, shard: OwnedShard): TriggerKeeper {
+function openQueueKeeper(
+  parts: ConsumerParts,
+  find: FindTarget,
+  workOf: typeof workOfQueue,
+  shard: OwnedShard,
+): TriggerKeeper {
   /** A queue whose consumer has gone keeps its place here: should one come back, it meets what still runs. */
   const consumers = new Map<string, QueueConsumer>();
   let isClosed = false;
@@ -26,7 +36,7 @@ function openQueueKeeper(parts: ConsumerParts, find: FindTarget, shard: OwnedSha
       if (isClosed) return;
       const { environment, name } = consumer;
       const key = `${environment.id} ${environment.generation} ${name}`;
-      const work = workOfQueue(consumer, parseQueueOptions(name, consumer.options), find);
+      const work = workOf(consumer, parseQueueOptions(name, consumer.options), find);
       const standing = consumers.get(key);
       if (standing === undefined)
         consumers.set(key, new QueueConsumer(parts, shard, queuePlace(environment, "queue", name), work));
