@@ -61,7 +61,9 @@ function handlerOf(world: World): Handle {
       const { number, group } = body;
       if (group !== undefined && broken.has(group)) continue;
       if (world.chance(0.1)) {
-        if (!isEach) return { ok: false, error: { type: "Error", message: "bad luck", stack: "" }, seen };
+        // Some say when to try again, which has a batch wait as a whole.
+        const retry = world.chance(0.5) ? { retry: { afterMs: world.pick(2000) } } : {};
+        if (!isEach) return { ok: false, error: { type: "Error", message: "bad luck", stack: "", ...retry }, seen };
         failed.push({ id, error: { type: "Error", message: "bad luck", stack: "" } });
         if (group !== undefined) broken.add(group);
         continue;

@@ -11,6 +11,8 @@ export interface StoredMessage {
   readonly priority?: number;
   /** Of a message of a group: not before this store time. Others are moved to the lane of delayed messages instead. */
   readonly notBeforeMs?: number;
+  /** Largest batch that it may be part of, after one that failed and is to wait. */
+  readonly batchMost?: number;
   readonly dead?: DeadLetter;
 }
 
@@ -35,11 +37,12 @@ interface Kept {
   readonly g?: string;
   readonly p?: number;
   readonly n?: number;
+  readonly m?: number;
   readonly d?: DeadLetter;
 }
 
 export function encodeMessage(message: StoredMessage): Uint8Array {
-  const { id, body, sentAtMs, attempts, group, priority, notBeforeMs, dead } = message;
+  const { id, body, sentAtMs, attempts, group, priority, notBeforeMs, batchMost, dead } = message;
   const kept: Kept = {
     i: id,
     b: body,
@@ -48,6 +51,7 @@ export function encodeMessage(message: StoredMessage): Uint8Array {
     ...(group === undefined ? {} : { g: group }),
     ...(priority === undefined ? {} : { p: priority }),
     ...(notBeforeMs === undefined ? {} : { n: notBeforeMs }),
+    ...(batchMost === undefined ? {} : { m: batchMost }),
     ...(dead === undefined ? {} : { d: dead }),
   };
   return Buffer.from(JSON.stringify(kept));
@@ -63,6 +67,7 @@ export function decodeMessage(value: Uint8Array): StoredMessage {
     ...(kept.g === undefined ? {} : { group: kept.g }),
     ...(kept.p === undefined ? {} : { priority: kept.p }),
     ...(kept.n === undefined ? {} : { notBeforeMs: kept.n }),
+    ...(kept.m === undefined ? {} : { batchMost: kept.m }),
     ...(kept.d === undefined ? {} : { dead: kept.d }),
   };
 }

@@ -227,7 +227,7 @@ export class MessageWindow {
   update(held: Held, message: StoredMessage, version: number): void {
     held.message = message;
     held.version = version;
-    held.batchMost = 1;
+    held.batchMost = batchMostOf(message);
   }
 
   /** Forgets what waits and reads it again, from the beginning of what is left. */
@@ -320,7 +320,7 @@ export class MessageWindow {
       version: entry.version,
       message,
       bytes: entry.value.length,
-      batchMost: message.attempts === 0 ? Infinity : 1,
+      batchMost: batchMostOf(message),
     };
     this.#held.set(text, held);
     this.#bytes += held.bytes;
@@ -410,6 +410,16 @@ export class MessageWindow {
     this.#bytes -= held.bytes;
     if (this.#reading) this.#goneMeanwhile.add(held.text);
   }
+}
+
+/** Of the batch that these were: what each of them may be part of from now on. */
+export function halfOf(batch: readonly Held[]): number {
+  const half = Math.max(1, Math.ceil(batch.length / 2));
+  return batch.reduce((least, { batchMost }) => Math.min(least, batchMost), half);
+}
+
+function batchMostOf({ attempts, batchMost }: StoredMessage): number {
+  return attempts === 0 ? (batchMost ?? Infinity) : 1;
 }
 
 /** Whether it went in: a batch is as large as the least of its messages allows. */

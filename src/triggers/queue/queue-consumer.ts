@@ -32,7 +32,8 @@ import { sweepQueue } from "../../state/queue/sweep-queue.ts";
 import { encodeMessage, type StoredMessage } from "../../state/queue/stored-message.ts";
 import type { Effect, OutcomeError } from "../../wire/effects.ts";
 import type { Target } from "../consumer.ts";
-import { type Held, MessageWindow, type WindowTuning } from "./message-window.ts";
+import { deferralOf } from "./deferral.ts";
+import { halfOf, type Held, MessageWindow, type WindowTuning } from "./message-window.ts";
 import type { Along, QueueWork } from "./queue-work.ts";
 import { decideRetry } from "./retry.ts";
 import { allFailed, errorOf, type Failure, type Verdict, verdictOf } from "./verdict.ts";
@@ -447,7 +448,7 @@ export class QueueConsumer {
         if (delivery.isDoubtful) return { kind: "settled", back: [] };
         for (const { held, message } of plan.rewritten) this.#window.update(held, message, outcome.version);
         const rewritten = new Set(plan.rewritten.map(({ held }) => held));
-        const waits = new Set([...rewritten, ...verdict.back]);
+        const waits = new Set([...rewritten, ...verdict.back.filter((held) => !plan.moved.has(held))]);
         return { kind: "settled", back: messages.filter((held) => waits.has(held)) };
       }
       default:
@@ -538,6 +539,13 @@ export class QueueConsumer {
       }
     }
     if (verdict.acked.length + verdict.failed.length === 0) for (const held of verdict.back) check(held);
+    const { waitMs } = verdict;
+    const deferral = waitMs === undefined ? null : deferralOf(verdict.back, nowMs + waitMs, this.place, this.#keys);
+    if (deferral !== null) {
+      writes.push(...deferral.writes);
+      rewritten.push(...deferral.rewritten);
+      later += deferral.later;
+    }
     if (gone > 0n) writes.push({ kind: "add", key: this.#keys.depth, amount: -gone });
     if (later !== 0n) writes.push({ kind: "add", key: this.#keys.later, amount: later });
     this.#acksSinceMark += Number(gone);
@@ -546,7 +554,8 @@ export class QueueConsumer {
       writes.push({ kind: "set", key: this.#keys.mark, value: this.#window.position() });
     }
     const isEssential = effects.length === 0;
-    return { batch: { checks, writes, effects, seen: verdict.seen, isEssential }, heldOfCheck, rewritten };
+    const batch = { checks, writes, effects, seen: verdict.seen, isEssential };
+    return { batch, heldOfCheck, rewritten, moved: deferral?.moved ?? new Set() };
   }
 
   /** Repeats it while its outcome is unknown: had it happened, its messages would not be there any more (rule 2). */
@@ -620,11 +629,13 @@ interface Planned {
   readonly heldOfCheck: readonly (Held | null)[];
   /** Messages of groups that stay where they are. */
   readonly rewritten: readonly { readonly held: Held; readonly message: StoredMessage }[];
+  /** Messages that went back and are somewhere else now. */
+  readonly moved: ReadonlySet<Held>;
 }
 
 function halve(messages: readonly Held[]): void {
-  const half = Math.max(1, Math.ceil(messages.length / 2));
-  for (const held of messages) held.batchMost = Math.min(held.batchMost, half);
+  const half = halfOf(messages);
+  for (const held of messages) held.batchMost = half;
 }
 
 function isExpired(message: StoredMessage | null, work: QueueWork, nowMs: number): boolean {

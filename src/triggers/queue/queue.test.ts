@@ -223,6 +223,90 @@ test("rule 11: a batch that throws has no effect, is redelivered in halves, and 
   assert.equal(await world.depth("orders"), 0);
 });
 
+test("rule 11: a batch that is to be tried again later waits as a whole, at no cost, and comes in halves", async () => {
+  for (const crashes of [false, true]) {
+    let world = await openQueueWorld();
+    const startMs = world.clock.nowMs();
+    const deliveries: [bodies: unknown[], attempts: number[], atMs: number][] = [];
+    const handler = (call: Call): void => {
+      const attempts = call.messages.map(({ attempt }) => attempt);
+      deliveries.push([[...call.bodies], attempts, world.clock.nowMs() - startMs]);
+      if (call.bodies.length === 4) call.fail({ retry: { afterMs: 30_000 } });
+      else call.succeed();
+    };
+    world.handler = handler;
+    await world.sendMany("orders", [1, 2, 3, 4]);
+    await world.consume({ orders: { batch: 4 } });
+    await world.advance(10_000);
+    if (crashes) {
+      world = await world.crash();
+      world.handler = handler;
+      await world.consume({ orders: { batch: 4 } });
+    }
+    await world.advance(19_999);
+    assert.deepEqual(deliveries, [[[1, 2, 3, 4], [1, 1, 1, 1], 0]]);
+    await world.advance(2);
+    assert.deepEqual(
+      deliveries.slice(1).map(([bodies, attempts]) => [bodies, attempts]),
+      [
+        [
+          [1, 2],
+          [1, 1],
+        ],
+        [
+          [3, 4],
+          [1, 1],
+        ],
+      ],
+    );
+    assert.equal(await world.depth("orders"), 0);
+  }
+});
+
+test("rule 11: of a batch that is to be tried again later, groups keep their order and others go on", async () => {
+  const world = await openQueueWorld();
+  const handled: unknown[] = [];
+  let isBusy = true;
+  let failures = 0;
+  world.handler = (call) => {
+    if (isBusy && call.bodies.includes("a1")) {
+      failures += 1;
+      call.fail({ retry: { afterMs: 30_000 } });
+    } else {
+      handled.push(...call.bodies);
+      call.succeed();
+    }
+  };
+  await world.sendMany("orders", ["a1", "a2", "a3"], { group: "a" });
+  await world.consume({ orders: { batch: 3 } });
+  await world.advance(0);
+  isBusy = false;
+  await world.sendMany("orders", ["b1", "b2"], { group: "b" });
+  await world.send("orders", "c");
+  await world.advance(29_000);
+  assert.deepEqual(handled.toSorted(), ["b1", "b2", "c"]);
+  await world.advance(2000);
+  assert.deepEqual(handled.slice(3), ["a1", "a2", "a3"]);
+  assert.equal(failures, 1);
+  assert.equal(await world.depth("orders"), 0);
+});
+
+test("rule 11: a message that always asks for more time is delivered alone in the end, pays, and is given up", async () => {
+  const world = await openQueueWorld();
+  const sizes: number[] = [];
+  world.handler = (call) => {
+    sizes.push(call.bodies.length);
+    if (call.bodies.includes(3)) call.fail({ retry: { afterMs: 1000 } });
+    else call.succeed();
+  };
+  await world.sendMany("orders", [1, 2, 3, 4]);
+  await world.consume({ orders: { batch: 4, retry: { attempts: 2 } } });
+  await world.advance(60_000);
+  assert.deepEqual(sizes, [4, 2, 2, 1, 1, 1]);
+  assert.equal(await world.depth("orders-dead"), 1);
+  assert.equal(await world.depth("orders"), 0);
+});
+
 test("rule 11: messages that failed one by one pay with an attempt each, and the others commit", async () => {
   const world = await openQueueWorld();
   const attempts: [unknown, number][] = [];

@@ -23,6 +23,8 @@ export interface Verdict {
   readonly value?: unknown;
   /** The batch has failed as one and is to be cut in halves. */
   readonly hasBroken: boolean;
+  /** The handler has said when the batch that has failed as one is to be tried again. */
+  readonly waitMs?: number;
 }
 
 export function verdictOf(outcome: OutcomeDocument, messages: readonly Held[]): Verdict {
@@ -67,7 +69,8 @@ export function allFailed(messages: readonly Held[], error: OutcomeError, seen: 
   if (messages.length === 1 && only !== undefined) {
     return { acked: [], failed: [{ held: only, error }], back: [], seen, effects: [], hasBroken: false };
   }
-  return { acked: [], failed: [], back: messages, seen, effects: [], hasBroken: true };
+  const wait = typeof error.retry === "object" ? { waitMs: Math.round(error.retry.afterMs) } : {};
+  return { acked: [], failed: [], back: messages, seen, effects: [], hasBroken: true, ...wait };
 }
 
 export function errorOf(code: string, message: string): OutcomeError {
