@@ -118,6 +118,7 @@ export const limits = {
   crashBackoffMinMs: 1 * second,
   crashBackoffMaxMs: 30 * second,
   companionMiB: 64, // of what speaks for a program, beside the function's own memory: measured 40 to 55
+  refusedNamesTold: 100, // by a group of instances, in the app's log: names that the network policy refuses
   processesPerInstance: 256, // threads included: Node has ten, and one for each worker
   openFilesPerInstance: 4096, // sockets included; four times what AWS Lambda gives
   payloadBytes: 6 * MiB, // input and output of `fn` and Lambda handlers, as AWS Lambda

@@ -105,9 +105,10 @@ export interface SandboxProcess {
   place(root: string): string | Promise<string>;
   /**
    * What it may reach from now on. At once, but for a list of hosts that this server has not used before. Without effect on
-   * a program that was started without `network`.
+   * a program that was started without `network`. `onRefusedName` hears of each question for a name that the policy does not
+   * allow; the name is the program's own choice.
    */
-  setNetwork(policy: NetworkPolicy): void | Promise<void>;
+  setNetwork(policy: NetworkPolicy, onRefusedName?: (name: string) => void): void | Promise<void>;
   /**
    * `background`: runs on processor time that nobody else wants, until it is `normal` again. Without effect where the host
    * does not let that be taken back.

@@ -75,6 +75,8 @@ export class Group implements InstanceOwner {
   #retryAtMs = 0;
   #lastError: AloftError | null = null;
   #hasWarned = false;
+  /** Names that its instances asked for in vain. */
+  readonly #refusedNames = new Set<string>();
 
   constructor(live: LiveDeployment, spec: GroupSpec, host: GroupHost) {
     this.live = live;
@@ -330,7 +332,18 @@ export class Group implements InstanceOwner {
       memoryMiB: this.spec.limits.memoryMiB,
     };
     if (manifest.network !== "internet" && !this.#host.keepsNetwork && !this.#hasWarned) this.#warnOfNetwork();
-    instance.assign(assign, manifest.network, image === undefined ? null : this.#host.besideOf(this, image));
+    const startBeside = image === undefined ? null : this.#host.besideOf(this, image);
+    instance.assign(assign, manifest.network, startBeside, (name) => this.#warnOfName(name));
+  }
+
+  /** A program hears that there is no such name; here is said why, once for each name. */
+  #warnOfName(name: string): void {
+    if (this.#refusedNames.has(name) || this.#refusedNames.size >= limits.refusedNamesTold) return;
+    this.#refusedNames.add(name);
+    const { network } = this.live.manifest;
+    const why = network === "none" ? '"none"' : "a list of hosts, and this is none of them";
+    const message = `the name ${JSON.stringify(name)} was refused: "network" in aloft.json is ${why} (docs/sandbox.md)`;
+    this.#host.logged(this, { exchange: null, atMs: Date.now(), level: "warn", stream: "platform", message });
   }
 
   #warnOfNetwork(): void {

@@ -152,16 +152,20 @@ export class Instance implements ExchangeLink {
     this.#sandbox.setPriority(priority);
   }
 
-  /** What it may reach holds before it learns what it is to run. `startBeside`: starts the program that it speaks for. */
+  /**
+   * What it may reach holds before it learns what it is to run. `startBeside`: starts the program that it speaks for.
+   * `onRefusedName`: it has asked for a name that `network` does not allow.
+   */
   assign(
     assign: Assign,
     network: NetworkPolicy,
     startBeside: ((instanceId: string) => SandboxProgram) | null = null,
+    onRefusedName: (name: string) => void = () => {},
   ): void {
     this.state = "assigned";
     this.assignedAtMs = this.#now();
     try {
-      const opened = this.#sandbox.setNetwork(network);
+      const opened = this.#sandbox.setNetwork(network, onRefusedName);
       if (startBeside !== null) this.#startBeside(startBeside(this.id), assign.memoryMiB);
       const placed = this.#sandbox.place(assign.root);
       if (opened === undefined && typeof placed === "string") this.#sendAssign(assign, placed);

@@ -9,6 +9,7 @@ import { hostAddress, isInWorld, outside, runInWorld, worldMissing } from "../ki
 import { lastFirst } from "../kit/scope.ts";
 import { startTestServer, temporaryFolder, type TestServer } from "../kit/server.ts";
 import { serve, served } from "../kit/aloft-process.ts";
+import { until } from "../kit/until.ts";
 import { ociMissing } from "../../src/sandbox/open-for-test.fixture.ts";
 
 const missing = worldMissing() ?? (await ociMissing());
@@ -129,6 +130,29 @@ function tests(): void {
       assert.deepEqual(heard.slice(4, 7), ["ENOTFOUND", "ENOTFOUND", refused]);
       // The name may be asked for, and does not open an address of somebody's own network.
       assert.deepEqual(heard.slice(7), [outside.private[0], refused]);
+    });
+
+    test("a name that is refused is told in the app's log, once", async () => {
+      const refusedOf = async (app: string): Promise<string[]> =>
+        (await server.client.listLogs(app, {}))
+          .map(({ message }) => message)
+          .filter((message) => /^the name .* was refused/.test(message))
+          .toSorted();
+      for (let again = 0; again < 2; again += 1) {
+        await ask("listed", ["name one.example.com", "name two.example.com", "name web.example.test"]);
+        await ask("nothing", ["name one.example.com"]);
+      }
+      const of = (name: string, why: string): string =>
+        `the name "${name}" was refused: "network" in aloft.json is ${why} (docs/sandbox.md)`;
+      const noneOfThem = "a list of hosts, and this is none of them";
+      const toldOf = async (app: string): Promise<string[]> =>
+        (await refusedOf(app)).filter((line) => line.includes("example.com"));
+      await until("both lines", async () => (await toldOf("listed")).length >= 2);
+      await until("the other app's", async () => (await toldOf("nothing")).length > 0);
+      const told = await toldOf("listed");
+      assert.deepEqual(told, [of("one.example.com", noneOfThem), of("two.example.com", noneOfThem)]);
+      assert.deepEqual(await toldOf("nothing"), [of("one.example.com", '"none"')]);
+      assert.deepEqual(await refusedOf("everything"), []);
     });
 
     test("private addresses that are listed are reached, at their ports, and nothing else is", async () => {

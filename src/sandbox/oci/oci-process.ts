@@ -92,8 +92,8 @@ export class OciProcess implements SandboxProcess {
     return linking === null ? taskFolder : linking.then(() => taskFolder);
   }
 
-  setNetwork(policy: NetworkPolicy): void | Promise<void> {
-    return this.#hasEnded ? undefined : this.#parts.network?.setPolicy(policy);
+  setNetwork(policy: NetworkPolicy, onRefusedName: (name: string) => void = () => {}): void | Promise<void> {
+    return this.#hasEnded ? undefined : this.#parts.network?.setPolicy(policy, onRefusedName);
   }
 
   /**

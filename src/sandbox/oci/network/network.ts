@@ -20,7 +20,7 @@ import {
 import { NftSession, runNft } from "./nft.ts";
 import { type HostList, HostLists } from "./policies.ts";
 import { findProgram, runProgram } from "./programs.ts";
-import { type NameAccess, openResolver } from "./resolver.ts";
+import { type NameAccess, type NameRules, openResolver } from "./resolver.ts";
 import { type Groups, rulesOf, trialEndOf } from "./ruleset.ts";
 import { type Upstream, upstreamsOf } from "./upstreams.ts";
 
@@ -40,8 +40,8 @@ export interface InstanceNetwork {
   readonly path: string;
   /** Shell commands that make the namespace first; "" when it is there. */
   readonly making: string;
-  /** At once, but for a list of hosts that is used for the first time. */
-  setPolicy(policy: NetworkPolicy): void | Promise<void>;
+  /** At once, but for a list of hosts that is used for the first time. `onRefusedName`: at each question for another name. */
+  setPolicy(policy: NetworkPolicy, onRefusedName: (name: string) => void): void | Promise<void>;
   /** Reaches `trialAddress` and nothing else, until `endTrial`. */
   setTrial(): void;
   /** One more that uses it. */
@@ -63,8 +63,8 @@ export interface Network {
   close(): Promise<void>;
 }
 
-const anyName: NameAccess = { allows: () => true, open: async () => {} };
-const noName: NameAccess = { allows: () => false, open: async () => {} };
+const anyName: NameRules = { allows: () => true, open: async () => {} };
+const noName: NameRules = { allows: () => false, open: async () => {} };
 
 /** Throws SANDBOX_UNAVAILABLE, which says what is missing. */
 export async function openNetwork(options: NetworkOptions): Promise<Network> {
@@ -192,14 +192,15 @@ class OwnNetwork implements InstanceNetwork {
     this.#parts = parts;
   }
 
-  setPolicy(policy: NetworkPolicy): void | Promise<void> {
+  setPolicy(policy: NetworkPolicy, onRefusedName: (name: string) => void): void | Promise<void> {
     const { groups, lists } = this.#parts;
-    if (policy === "none") return this.#set(groups.none, noName, null);
-    if (policy === "internet") return this.#set(groups.internet, anyName, null);
+    if (policy === "none") return this.#set(groups.none, accessBy(noName, onRefusedName), null);
+    if (policy === "internet") return this.#set(groups.internet, accessBy(anyName, onRefusedName), null);
     const list = lists.hold(policy);
-    if (list.making === null) return this.#set(list.group, list, list);
+    const access = accessBy(list, onRefusedName);
+    if (list.making === null) return this.#set(list.group, access, list);
     return list.making.then(
-      () => this.#set(list.group, list, list),
+      () => this.#set(list.group, access, list),
       (error: unknown) => {
         lists.letGo(list);
         throw error;
@@ -208,7 +209,8 @@ class OwnNetwork implements InstanceNetwork {
   }
 
   setTrial(): void {
-    this.#set(this.#parts.groups.trial, noName, null);
+    const access = accessBy(noName, () => {});
+    this.#set(this.#parts.groups.trial, access, null);
   }
 
   hold(): void {
@@ -237,4 +239,9 @@ class OwnNetwork implements InstanceNetwork {
     this.#list = list;
     writeFileSync(groupFileOf(namespace.name), String(group));
   }
+}
+
+/** Lists are shared by instances; who hears of what is refused is each one's own. */
+function accessBy(rules: NameRules, refused: (name: string) => void): NameAccess {
+  return { allows: (name) => rules.allows(name), open: (name, addresses) => rules.open(name, addresses), refused };
 }

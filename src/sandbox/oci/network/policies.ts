@@ -9,10 +9,10 @@ import { formatAddress } from "../../../lib/ipv4.ts";
 import type { Slot } from "./address-plan.ts";
 import type { FoundAddress } from "./dns-message.ts";
 import { type NftSession, runNft } from "./nft.ts";
-import type { NameAccess } from "./resolver.ts";
+import type { NameRules } from "./resolver.ts";
 import { addressRule, hostRulesEndOf, hostRulesOf } from "./ruleset.ts";
 
-export interface HostList extends NameAccess {
+export interface HostList extends NameRules {
   readonly group: number;
   /** null: its rules are there. */
   readonly making: Promise<void> | null;

@@ -57,8 +57,9 @@ async function open(t: TestContext, upstreams: readonly Upstream[], access: (ope
   return { asker, opened };
 }
 
-function only(allowed: string): (opened: Opened[]) => NameAccess {
+function only(allowed: string, refused: (name: string) => void = () => {}): (opened: Opened[]) => NameAccess {
   return (opened) => ({
+    refused,
     allows: (name) => name === allowed,
     open: async (name, addresses) => void opened.push({ name, addresses }),
   });
@@ -70,11 +71,17 @@ test("a name that is allowed is asked of the host's resolver, and opened before 
   assert.deepEqual(opened, [{ name: "a.example", addresses: [{ address: 0xcb00_7105, ttlMs: 5000 }] }]);
 });
 
-test("a name that is not allowed does not exist, and nobody is asked for it", async (t) => {
+test("a name that is not allowed does not exist, nobody is asked for it, and whoever looks after it hears", async (t) => {
   const asked = await upstream(t, [203, 0, 113, 5]);
-  const { asker } = await open(t, [asked], only("a.example"));
+  const refused: string[] = [];
+  const { asker } = await open(
+    t,
+    [asked],
+    only("a.example", (name) => refused.push(name)),
+  );
   await assert.rejects(asker.resolve4("b.example"), { code: "ENOTFOUND" });
   assert.equal(asked.asked, 0);
+  assert.deepEqual(refused, ["b.example"]);
 });
 
 test("there are no IPv6 addresses, and nobody is asked for them", async (t) => {
@@ -94,6 +101,7 @@ test("without a resolver that answers, or when an address cannot be opened, the 
   const { asker } = await open(t, [{ address: "127.0.0.1", port: 1 }], only("a.example"));
   await assert.rejects(asker.resolve4("a.example"), { code: "ESERVFAIL" });
   const failing = await open(t, [await upstream(t, [203, 0, 113, 5])], () => ({
+    refused: () => {},
     allows: () => true,
     open: () => Promise.reject(new Error("no")),
   }));

@@ -22,11 +22,17 @@ import {
 } from "./dns-message.ts";
 import type { Upstream } from "./upstreams.ts";
 
-/** What an instance may ask for. */
-export interface NameAccess {
+/** What may be asked for. */
+export interface NameRules {
   allows(name: string): boolean;
   /** Resolves when these addresses of the name can be reached. */
   open(name: string, addresses: readonly FoundAddress[]): Promise<void>;
+}
+
+/** Of one instance. */
+export interface NameAccess extends NameRules {
+  /** It has asked for a name that is not allowed. */
+  refused(name: string): void;
 }
 
 export interface ResolverOptions {
@@ -63,7 +69,10 @@ export async function openResolver(options: ResolverOptions): Promise<Resolver> 
     const access = options.accessOf(address);
     const question = access === null ? null : readQuestion(query);
     if (access === null || question === null) return null;
-    if (!access.allows(question.name)) return emptyAnswer(query, question, ResponseCode.nameError);
+    if (!access.allows(question.name)) {
+      access.refused(question.name);
+      return emptyAnswer(query, question, ResponseCode.nameError);
+    }
     if (isLeftOut(question.type)) return emptyAnswer(query, question, ResponseCode.none);
     const own = open.get(address) ?? 0;
     if (openCount >= openQuestionsMax || own >= openQuestionsPerInstance) return null;
