@@ -11,6 +11,7 @@ import { releaseHostSide } from "./oci/network/host-side.ts";
 import { openNetwork } from "./oci/network/network.ts";
 import type { Upstream } from "./oci/network/upstreams.ts";
 import { openOciSandbox, runFolderOf } from "./oci/oci-sandbox.ts";
+import { raiseServer } from "./oci/server-priority.ts";
 import { openProcessSandbox } from "./process/process-sandbox.ts";
 
 export interface OpenSandboxOptions {
@@ -54,6 +55,7 @@ async function openWalled({ folder, ids, clock, ...options }: OpenSandboxOptions
   const network = options.network === "none" ? null : await openNetwork({ runFolder, subnet, resolver, clock });
   try {
     const { runtime, cgroups } = await findRuntime({ folder, ids, clock, network });
+    raiseServer();
     const sandbox = openOciSandbox({ runtime, cgroups, folder: join(folder, "containers"), ids, clock, network });
     return {
       ...sandbox,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { getPriority, setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { suite, type TestContext, test } from "node:test";
@@ -10,6 +10,7 @@ import { ociMissing, openForTest } from "../open-for-test.fixture.ts";
 import { sandboxSuite, specOf } from "../sandbox.suite.ts";
 import { Cgroup, findCgroupPlace } from "./cgroups.ts";
 import { groupNameOf, runFolderOf } from "./oci-sandbox.ts";
+import { raiseServer } from "./server-priority.ts";
 
 const missing = await ociMissing();
 if (missing === null) {
@@ -70,6 +71,25 @@ suite("what only the oci sandbox does", { skip: missing ?? false }, () => {
     }
     assert.equal(new Set(users).size, 2);
     for (const user of users) assert.ok(user >= 1_900_000_000 && user < 1_900_065_536, `${user}`);
+  });
+
+  test("the server's threads come before containers, which start at the usual priority", async (t) => {
+    const { sandbox, folder } = await open(t);
+    const before = getPriority();
+    t.after(() => setPriority(before));
+    raiseServer();
+    assert.equal(getPriority(), -10);
+    const code = `fs.writeSync(3, "up"); setInterval(() => {}, 1000)`;
+    for (const [priority, nice] of [["normal", 0] as const, ["background", 10] as const]) {
+      const started = sandbox.start(specOf(priority, code, { priority }));
+      started.socket.on("error", () => {});
+      await once(started.socket, "data");
+      const threads = [started.pid, ...groupOf(folder, priority).threads()];
+      assert.ok(threads.length > 4);
+      assert.deepEqual(new Set(threads.map((thread) => getPriority(thread))), new Set([nice]));
+      started.kill();
+      await started.exited;
+    }
   });
 
   test("priority is the weight of the instance's own group", async (t) => {

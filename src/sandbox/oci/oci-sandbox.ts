@@ -14,7 +14,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { setPriority } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { AloftError } from "../../contract/errors.ts";
 import { limits } from "../../contract/limits.ts";
@@ -38,6 +37,7 @@ import { LinkedTrees } from "./linked-tree.ts";
 import { backgroundNice, backgroundShares, normalShares, OciProcess } from "./oci-process.ts";
 import { type HostIds, ociSpec } from "./oci-spec.ts";
 import { RootFolder, taskFolder } from "./root-folder.ts";
+import { atNice } from "./server-priority.ts";
 
 export interface OciSandboxOptions {
   /** Absolute path of the runtime. */
@@ -90,9 +90,8 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
       writeFileSync(join(folder, "config.json"), JSON.stringify(config), { mode: 0o600 });
       const making = sharedWith === null ? (network?.making ?? "") : "";
       mark = openBegunMark(folder, spec.id);
-      const child = spawnRuntime({ runtime: options.runtime, stateFolder, bundle: folder, name, making, mark });
-      const isBackground = spec.priority === "background";
-      if (isBackground && child.pid !== undefined) setPriority(child.pid, backgroundNice);
+      const nice = spec.priority === "background" ? backgroundNice : 0;
+      const child = spawnRuntime({ runtime: options.runtime, stateFolder, bundle: folder, name, nice, making, mark });
       const started = new OciProcess({
         id: spec.id,
         child,
@@ -180,7 +179,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
       const config = imageConfigOf(spec, { name, mounts, map, networkPath });
       writeFileSync(join(folder, "config.json"), JSON.stringify(config), { mode: 0o600 });
       const writableBytes = Math.floor(spec.memoryMiB * MiB * tmpPart);
-      const [launcher = "", ...parameters] = imageLauncher({
+      const launch = imageLauncher({
         mode: imageMode,
         lower: spec.root,
         mounts,
@@ -195,6 +194,7 @@ export function openOciSandbox(options: OciSandboxOptions): Sandbox {
         waitsForPort: spec.waitsForPort,
         command: [options.runtime, "--root", stateFolder, "run", "--keep", "--bundle", folder, name],
       });
+      const [launcher = "", ...parameters] = atNice(0, launch);
       const child = spawn(launcher, parameters, { cwd: "/", env: launchEnvironment, detached: true });
       const started = new OciProcess({
         id: spec.id,
@@ -289,17 +289,19 @@ interface RuntimeStart {
   readonly stateFolder: string;
   readonly bundle: string;
   readonly name: string;
+  readonly nice: number;
   /** Shell commands that come first. */
   readonly making: string;
   readonly mark: BegunMark | null;
 }
 
-function spawnRuntime({ runtime, stateFolder, bundle, name, making, mark }: RuntimeStart): ChildProcess {
+function spawnRuntime({ runtime, stateFolder, bundle, name, nice, making, mark }: RuntimeStart): ChildProcess {
   // --keep: the group stays until its counters have been read. Descriptors 3 and 4 go through to the program.
   const parameters = ["--root", stateFolder, "run", "--keep", "--preserve-fds", "2", "--bundle", bundle, name];
-  const [program, ...rest] =
+  const command =
     making === "" ? [runtime, ...parameters] : ["/bin/sh", "-c", `${making}exec "$@"`, "sh", runtime, ...parameters];
-  return spawn(program ?? runtime, rest, {
+  const [program = runtime, ...rest] = atNice(nice, command);
+  return spawn(program, rest, {
     cwd: "/",
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
     stdio: ["ignore", "pipe", "pipe", "pipe", mark?.descriptor ?? "ignore"],
