@@ -112,3 +112,45 @@ test("close tells them too, and does not wait longer than their grace", async (t
   await turns();
   assert.equal(it.sandbox.living.length, 0);
 });
+
+test("of each runtime that was used one process waits from then on, and of any other none", async (t) => {
+  const it = await TestPool.open(t, { zygotes: 2, zygotesMax: 8 });
+  /** By what they run last in their arguments: Node's guest, the companion, Python's guest. */
+  const waiting = (): string => {
+    const guests = it.sandbox.living.filter(({ assigned }) => assigned === null);
+    return guests
+      .map(({ spec }) => spec.argv.at(-1))
+      .toSorted()
+      .join(" ");
+  };
+  const settled = async (guests: string): Promise<void> => {
+    await until(() => waiting() === guests);
+    // It stays so: the next look at the stock finds nothing to do.
+    await it.advance(1000);
+    assert.equal(waiting(), guests);
+  };
+  await settled("/guest /guest");
+  const use = async (program: Program, revision: string): Promise<void> => {
+    const group = it.pool.group({ ...liveWith(program), revision }, "own");
+    const { exchange, guest } = await it.running(group);
+    guest.answer(1);
+    await until(() => exchange.outcome === "ok");
+    group.retire();
+    await until(() => guest.all(FrameType.drain).length > 0);
+    guest.die({ code: 0, signal: null });
+    await until(() => group.instances.length === 0);
+    // Uses within one second would be demand for more.
+    await it.advance(1000);
+  };
+  await use(programOf("python", { handler: "app.handler" }), "python");
+  await settled("/guest /guest /guest/main.py");
+  // Two runtimes of programs have the same companion.
+  await use(programOf("command", { command: ["./server"] }), "command");
+  await use(programOf("provided"), "provided");
+  await settled("/companion /guest /guest /guest/main.py");
+  // A waiting one is what the next use takes, and another takes its place.
+  const started = it.guests.length;
+  await use(programOf("python", { handler: "app.handler" }), "python again");
+  await settled("/companion /guest /guest /guest/main.py");
+  assert.equal(it.guests.length, started + 1);
+});
