@@ -1,7 +1,7 @@
 /**
  * A consumer of a stream in simulated time, under everything that goes wrong, while the stream gets more partitions and the
- * consumer other lanes, and is paused. What must hold in the end: every record whose append was acknowledged is handled with its
- * effects exactly once or was given up, those of one key in order, counters are exact, no cursor has skipped anything; and at
+ * consumer other lanes, is paused, and gets back what it has parked. What must hold in the end: every record whose append was acknowledged is handled with its
+ * effects exactly once or was given up, those of one key in order (but for what was sent back), counters are exact, no cursor has skipped anything; and at
  * no time do two deliveries of a record run (rules 1, 8 to 12 of docs/exactly-once.md).
  */
 import assert from "node:assert/strict";
@@ -39,7 +39,8 @@ async function live(world: World): Promise<Counts> {
   const app = appOf(world, options, shape);
   const fleet = keepRunning(world, deploymentOf(functionsOf(app)), guestOf(world, app));
   const producing = produce(world, fleet);
-  const changes = await change(world, fleet, (number) => {
+  const sentBack = new Set<number>();
+  const changes = await change(world, fleet, sentBack, (number) => {
     const grown = { partitions: shape.partitions + world.pick(3), parallel: world.one([1, 2, 5]) };
     return deploymentOf(functionsOf(appOf(world, options, grown)), number);
   });
@@ -47,7 +48,7 @@ async function live(world: World): Promise<Counts> {
   await fleet.calm();
   const dead = await settle(world, appended.length, options.deadLetter);
   await fleet.close();
-  await check(world, appended, dead);
+  await check(world, appended, dead, sentBack);
   return { ...fleet.counts, ...changes, dead: dead.size, records: appended.length };
 }
 
@@ -114,19 +115,21 @@ async function produce(world: World, { faults }: Fleet): Promise<readonly Readin
   return appended;
 }
 
-/** Deploys with another shape, pauses and goes on. */
+/** Deploys with another shape, sends back what was given up, pauses and goes on. */
 async function change(
   world: World,
   fleet: Fleet,
+  sentBack: Set<number>,
   next: (number: number) => LiveDeployment,
-): Promise<Record<"deploys" | "pauses", number>> {
-  const counts = { deploys: 0, pauses: 0 };
+): Promise<Record<"deploys" | "pauses" | "redriven", number>> {
+  const counts = { deploys: 0, pauses: 0, redriven: 0 };
   for (let number = 2; number < 6; number += 1) {
     await world.sleep(world.pick(10_000));
     if (world.chance(0.4)) {
       counts.deploys += 1;
       fleet.publish(next(number));
     }
+    if (world.chance(0.5)) counts.redriven += await redrive(world, sentBack);
     if (!world.chance(0.2)) continue;
     counts.pauses += 1;
     const { admin, shop } = await adminOf(world);
@@ -135,6 +138,19 @@ async function change(
     await untilFound(world, () => admin.pause(shop, "readings", "work", false));
   }
   return counts;
+}
+
+/** One by one, so that it is known which of them lose their place in the order. */
+async function redrive(world: World, sentBack: Set<number>): Promise<number> {
+  const { admin, shop } = await adminOf(world);
+  const letters = (await untilFound(world, () => admin.parked(shop, "readings", "work"))) as Letter[];
+  let count = 0;
+  for (const { record } of letters) {
+    sentBack.add(record.value.number);
+    const { offset } = record;
+    count += (await admin.redrive(shop, "readings", "work", { offset, dryRun: false })).records;
+  }
+  return count;
 }
 
 async function adminOf(world: World): Promise<{ admin: StreamAdmin; shop: Environment }> {
@@ -169,7 +185,7 @@ async function settle(world: World, records: number, deadLetter: string | undefi
 }
 
 interface Letter {
-  readonly record: { readonly value: Reading };
+  readonly record: { readonly value: Reading; readonly offset: string };
 }
 
 async function parked(world: World): Promise<ReadonlySet<number>> {
@@ -188,11 +204,17 @@ function numbersOf(letters: readonly Letter[]): ReadonlySet<number> {
   return new Set(numbers);
 }
 
-async function check(world: World, appended: readonly Reading[], dead: ReadonlySet<number>): Promise<void> {
+async function check(
+  world: World,
+  appended: readonly Reading[],
+  dead: ReadonlySet<number>,
+  sentBack: ReadonlySet<number>,
+): Promise<void> {
   const { admin, shop } = await adminOf(world);
   const shown = await admin.get(shop, "readings");
   assert.equal(shown.appended, appended.length, "records of the stream");
   assert.equal(shown.consumers[0]?.lag, 0);
+  assert.equal(shown.consumers[0]?.redriven, 0);
   const found = await entriesOf(world, "ledger");
   for (const { number, isPoison } of appended) {
     const times = Number(found.get(handledKey(number)) ?? 0) + (dead.has(number) ? 1 : 0);
@@ -205,7 +227,7 @@ async function check(world: World, appended: readonly Reading[], dead: ReadonlyS
   }
   for (const [key, list] of found) {
     if (!key.startsWith("order/")) continue;
-    const numbers = list as number[];
+    const numbers = (list as number[]).filter((number) => !sentBack.has(number));
     const sorted = numbers.toSorted((a, b) => a - b);
     assert.deepEqual(numbers, sorted, `records of ${key} are out of order`);
   }

@@ -397,9 +397,10 @@ export class StreamConsumer {
   }
 
   #tryRedriven(lane: Lane): void {
-    const isRefused = lane.refusals > 0 && lane.notBeforeMs > this.clock.monotonicMs();
-    const deliver = lane.isBusy || isRefused ? null : this.#redriven.take(this, lane);
-    if (deliver !== null) this.#occupy(lane, deliver());
+    if (lane.isBusy || !this.#redriven.has(lane)) return;
+    const restMs = lane.refusals === 0 ? 0 : lane.notBeforeMs - this.clock.monotonicMs();
+    if (restMs > 0) this.lookAgain(restMs);
+    else this.#occupy(lane, this.#redriven.deliverNext(this, lane));
   }
 
   /** Until the work has ended, the lane does nothing else. */

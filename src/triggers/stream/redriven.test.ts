@@ -156,6 +156,19 @@ test("rule 2: a crash, a refusal and another owner in the middle of a redrive ne
   await next.close();
 });
 
+test("a lane that was refused takes up what was sent back after its rest, though nothing else comes", async () => {
+  const it = await opened({ attempts: 3, backoff: "100ms" });
+  await withParked(it);
+  for (const n of [5, 7]) it.bad.delete(n);
+  it.script.push(() => null, refusedEnd, refusedEnd);
+  await it.redrive();
+  assert.deepEqual(it.seen, ["2"]);
+  it.bad.clear();
+  await it.time.advance(10_000);
+  assert.deepEqual(it.seen.slice(1).toSorted(), ["2", "5", "7"]);
+  assert.deepEqual(await it.parked(), []);
+});
+
 test("a redriven record is never handled beside another one of its key", async () => {
   let running = 0;
   let most = 0;

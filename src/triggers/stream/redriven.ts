@@ -82,20 +82,23 @@ export class RedrivenRecords {
     }
   }
 
-  /** null: nothing is due in this lane. What is taken is to be delivered. */
-  take(consumer: StreamConsumer, lane: Lane): (() => Promise<void>) | null {
+  /** Whether something is due in this lane. */
+  has(lane: Lane): boolean {
+    return this.#byLane.has(lane);
+  }
+
+  /** Resolves when nothing of it runs any more. */
+  async deliverNext(consumer: StreamConsumer, lane: Lane): Promise<void> {
     const [next, ...others] = this.#byLane.get(lane) ?? [];
-    if (next === undefined) return null;
+    if (next === undefined) return;
     if (others.length === 0) this.#byLane.delete(lane);
     else this.#byLane.set(lane, others);
     this.#underWay += 1;
-    return async () => {
-      try {
-        await deliverRedriven(consumer, lane, next);
-      } finally {
-        this.#underWay -= 1;
-      }
-    };
+    try {
+      await deliverRedriven(consumer, lane, next);
+    } finally {
+      this.#underWay -= 1;
+    }
   }
 }
 
