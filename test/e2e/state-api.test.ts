@@ -179,6 +179,13 @@ def ask(method, path, invocation=None, body=None, content_type="application/json
     connection.close()
     return answer
 
+def raw(text):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(os.environ["ALOFT_STATE_SOCKET"])
+        client.sendall(text.encode())
+        client.shutdown(socket.SHUT_WR)
+        return {"status": int(client.makefile("rb").readline().split()[1]), "text": ""}
+
 def work(event, context):
     if "Records" in event:
         for record in event["Records"]:
@@ -191,6 +198,8 @@ def work(event, context):
             raise RuntimeError("no")
         return "done"
     request = json.loads(event["body"])
+    if request["method"] == "RAW":
+        return raw(request["body"])
     return ask(request["method"], request["path"], context.aws_request_id, request.get("body"), request.get("type", "application/json"))
 
 def app(environ, start_response):
@@ -227,6 +236,14 @@ test("Python has the same, in its handlers of requests and of events", { skip: n
   assert.equal((await told("POST", "/write", '{"resource":"file"}')).status, 400);
   // More than a socket holds: who answers without reading it breaks the connection under the client.
   assert.equal((await told("PATCH", "/kv/s/a", "x".repeat(1_200_000))).status, 405);
+  for (const body of [
+    "transfer-encoding: chunked\r\n\r\nzz\r\n",
+    "transfer-encoding: chunked\r\n\r\n5\r\nabc",
+    "content-length: many\r\n\r\n",
+    "content-length: 9\r\n\r\nabc",
+  ]) {
+    assert.equal((await told("RAW", "", `PUT /kv/s/raw HTTP/1.1\r\nhost: state\r\n${body}`)).status, 400, body);
+  }
   const wsgi = await server.fetch("snake", "/wsgi");
   assert.equal(((await wsgi.json()) as Told).status, 204);
 

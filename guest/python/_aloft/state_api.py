@@ -110,20 +110,22 @@ def _handler_class(calls):
         def _read_pieces(self):
             if "chunked" in self.headers.get("transfer-encoding", "").lower():
                 while True:
-                    size = int(self.rfile.readline(64).split(b";")[0] or b"0", 16)
+                    size = _length(self.rfile.readline(64).split(b";")[0], 16)
                     left = size
                     while left > 0:
                         piece = self.rfile.read(min(left, _PIECE))
+                        if not piece:
+                            raise _ended()
                         left -= len(piece)
                         yield piece
                     self.rfile.readline(64)
                     if size == 0:
                         return
-            left = int(self.headers.get("content-length") or 0)
+            left = _length(self.headers.get("content-length") or "0", 10)
             while left > 0:
                 piece = self.rfile.read(min(left, _PIECE))
                 if not piece:
-                    raise Refused(400, "REQUEST_INVALID", "the body ended before it was complete")
+                    raise _ended()
                 left -= len(piece)
                 yield piece
 
@@ -150,6 +152,20 @@ def _handler_class(calls):
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = _serve
 
     return Handler
+
+
+def _length(text, base):
+    try:
+        length = int(text, base)
+    except ValueError:
+        length = -1
+    if length < 0:
+        raise Refused(400, "REQUEST_INVALID", "the length of the body is no number")
+    return length
+
+
+def _ended():
+    return Refused(400, "REQUEST_INVALID", "the body ended before it was complete")
 
 
 def _answer(http, ask):
