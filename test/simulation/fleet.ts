@@ -65,7 +65,8 @@ export function keepRunning(world: World, first: LiveDeployment, handle: Handle)
       if (isCalm()) return;
       if (world.chance(0.3)) {
         counts.clockSteps += 1;
-        world.wallOffsetMs += world.one([-3_600_000, 3_600_000, 30_000]);
+        // Forward by less than a commit's `once` is kept: whoever tries again after that may do it twice (rule 2).
+        world.wallOffsetMs += world.one([-3_600_000, 3_000_000, 30_000]);
         latestMs = Math.max(latestMs, world.wallOffsetMs);
       }
       const at = world.pick(up.length);

@@ -8,6 +8,6 @@ test("no record of a stream is lost, none has its effects twice, and keys are in
     pauses: 100,
     clusters: 30,
     dead: 300,
-    redriven: 100000,
+    redriven: 100,
   });
 });
