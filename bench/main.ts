@@ -16,6 +16,7 @@ import { benchNeighbours } from "./neighbours.ts";
 import { type BenchOptions, type PartName, parseOptions, usage } from "./options.ts";
 import { benchRuntimes } from "./runtimes.ts";
 import { benchQueue } from "./queue.ts";
+import { benchState } from "./state.ts";
 import { benchWarm } from "./warm.ts";
 
 const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report>>> = {
@@ -27,6 +28,7 @@ const parts: Readonly<Record<PartName, (options: BenchOptions) => Promise<Report
   keyspace: benchKeyspace,
   queue: benchQueue,
   idle: benchIdle,
+  state: benchState,
   runtimes: benchRuntimes,
   neighbours: benchNeighbours,
 };

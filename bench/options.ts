@@ -12,6 +12,7 @@ export const partNames = [
   "neighbours",
   "queue",
   "idle",
+  "state",
 ] as const;
 export type PartName = (typeof partNames)[number];
 

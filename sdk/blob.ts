@@ -45,14 +45,14 @@ export function blob(name: string): BlobStore {
 
   async function upload(body: BlobBody): Promise<Uploaded> {
     const whole = await smallBody(body);
-    if (whole !== null) return await ask("put", { b64: whole.toString("base64") });
+    if (whole !== null) return await ask("put", { bytes: whole });
     const { upload: transfer } = await ask<{ upload: string }>("begin", {});
     try {
       let last: Promise<unknown> = Promise.resolve();
       for await (const piece of piecesOf(body)) {
         // One piece is on its way while the next one is gathered.
         await last;
-        last = ask("push", { upload: transfer, b64: piece.toString("base64") });
+        last = ask("push", { upload: transfer, bytes: piece });
         last.catch(() => {});
       }
       await last;
@@ -82,12 +82,12 @@ export function blob(name: string): BlobStore {
     const { upload: own, copyOf, hash } = found.value;
     const isLocal = findRuntimeHost() === null;
     const target = isLocal || own === undefined ? { key: isLocal ? key : (copyOf ?? key) } : { upload: own, hash };
-    const opened = await ask<Opened | null>("open", { ...target, offset: start, ...plain({ snapshot }) });
+    const opened = await ask<Opened | null>("open", { ...target, raw: true, offset: start, ...plain({ snapshot }) });
     if (opened === null) return null;
     const info = infoOf(opened.entry === null || copyOf !== undefined ? found : opened.entry);
     const stop = Math.min(end ?? info.size, info.size);
     const body = bodyOf(opened, start, stop, (at, length) =>
-      ask("pull", { transfer: opened.transfer, offset: at, length }),
+      ask("pull", { transfer: opened.transfer, raw: true, offset: at, length }),
     );
     const stream = new ReadableStream<Uint8Array>(
       {
@@ -223,7 +223,7 @@ interface Opened {
   readonly transfer: string | null;
   readonly entry: WireEntry | null;
   /** The first piece. */
-  readonly b64: string;
+  readonly bytes: Uint8Array;
 }
 
 function infoOf({ key, value, version }: WireEntry): BlobInfo {
@@ -231,22 +231,31 @@ function infoOf({ key, value, version }: WireEntry): BlobInfo {
   return { key, size, hash, contentType, metadata, createdAt: new Date(createdAtMs), version };
 }
 
+/** The next piece is on its way while the one before it is taken. */
 async function* bodyOf(
-  { transfer, b64 }: Opened,
+  { transfer, bytes: first }: Opened,
   start: number,
   end: number,
-  pull: (offset: number, length: number) => Promise<{ b64: string }>,
+  pull: (offset: number, length: number) => Promise<{ bytes: Uint8Array }>,
 ): AsyncGenerator<Uint8Array> {
   let at = start;
-  for (let piece = Buffer.from(b64, "base64"); at < end;) {
-    const bytes = new Uint8Array(piece.subarray(0, end - at));
-    if (bytes.length > 0) yield bytes;
+  for (let piece = first; at < end;) {
+    const bytes = own(piece.subarray(0, end - at));
     at += bytes.length;
-    if (at >= end || transfer === null || bytes.length === 0) break;
-    piece = Buffer.from((await pull(at, Math.min(pieceBytes, end - at))).b64, "base64");
+    const isLast = at >= end || transfer === null || bytes.length === 0;
+    const next = isLast ? null : pull(at, Math.min(pieceBytes, end - at));
+    next?.catch(() => {}); // said where it is taken
+    if (bytes.length > 0) yield bytes;
+    if (next === null) break;
+    piece = (await next).bytes;
   }
   if (at < end) throw new Error("the blob's content ends too early");
   if (transfer !== null) await pull(end, 0);
+}
+
+/** With memory that holds nothing else: whoever takes it may hand it on, to a worker for one. */
+function own(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
 }
 
 /** Bytes that are at hand and fit one piece. */

@@ -38,13 +38,13 @@ export const localState: StateHost = {
       case "begin":
         return beginUpload();
       case "push":
-        uploads.get(String(args["upload"]))?.push(Buffer.from(String(args["b64"]), "base64"));
+        uploads.get(String(args["upload"]))?.push(Buffer.from(args["bytes"] as Uint8Array));
         return null;
       case "finish":
         return await finishUpload(String(args["upload"]));
       case "put": {
         const { upload } = beginUpload();
-        uploads.get(upload)?.push(Buffer.from(String(args["b64"]), "base64"));
+        uploads.get(upload)?.push(Buffer.from(args["bytes"] as Uint8Array));
         return await finishUpload(upload);
       }
       case "end":
@@ -108,7 +108,7 @@ function openContent(entry: Entry, offset: number): object {
   // Held writes name their upload; here nothing is held.
   const { upload: _, ...value } = entry.value as { hash: string; upload?: string };
   const bytes = contents.get(value.hash)?.subarray(offset) ?? Buffer.alloc(0);
-  return { transfer: null, entry: { ...entry, value }, b64: bytes.toString("base64") };
+  return { transfer: null, entry: { ...entry, value }, bytes };
 }
 
 /** To be looked at by a test; it leads nowhere. */

@@ -164,7 +164,7 @@ async function answer(ask: Asking, request: IncomingMessage, response: ServerRes
 async function answerPlain(ask: Asking, what: string, body: unknown, response: ServerResponse): Promise<void> {
   switch (what) {
     case "read":
-      sendJson(response, 200, await ask.read(parseRead(body)));
+      sendJson(response, 200, await ask.read(asJson(parseRead(body))));
       return;
     case "write":
       sendJson(response, 200, { result: await ask.write(parseEffect(body)) });
@@ -201,19 +201,18 @@ async function sendBlob(ask: Asking, name: string, args: StateRead["args"], resp
   if (found === null) throw nothing(args);
   const { upload, hash } = found.value as BlobEntry["value"] & { upload?: string };
   const target = upload === undefined ? { key: args["key"] } : { upload, hash };
-  const { value } = await ask.read({ resource: "blob", name, method: "open", args: target });
-  const opened = value as { transfer: string | null; b64: string; entry: BlobEntry | null } | null;
+  const { value } = await ask.read({ resource: "blob", name, method: "open", args: { ...target, raw: true } });
+  const opened = value as { transfer: string | null; bytes: Buffer; entry: BlobEntry | null } | null;
   if (opened === null) throw nothing(args);
   const { size, contentType } = (opened.entry ?? found).value;
   response.writeHead(200, { "content-type": contentType, "content-length": size, etag: `"${hash}"` });
-  let piece = Buffer.from(opened.b64, "base64");
+  let piece = opened.bytes;
   for (let at = 0; at < size;) {
     at += piece.length;
     if (!response.write(piece)) await new Promise((resolve) => response.once("drain", resolve).once("close", resolve));
     if (response.destroyed || at >= size || opened.transfer === null) break;
-    const more = { transfer: opened.transfer, offset: at, length: Math.min(blobPieceBytes, size - at) };
-    const next = (await ask.read({ resource: "blob", name, method: "pull", args: more })).value as { b64: string };
-    piece = Buffer.from(next.b64, "base64");
+    const more = { transfer: opened.transfer, raw: true, offset: at, length: Math.min(blobPieceBytes, size - at) };
+    piece = ((await ask.read({ resource: "blob", name, method: "pull", args: more })).value as { bytes: Buffer }).bytes;
     if (piece.length === 0) throw new Error("the blob's content ends too early");
   }
   if (opened.transfer !== null)
@@ -227,12 +226,17 @@ async function putBlob(ask: Asking, name: string, args: StateRead["args"], reque
   const { upload } = (await call("begin", {})) as { upload: string };
   for await (const chunk of request as AsyncIterable<Buffer>) {
     for (let at = 0; at < chunk.length; at += blobPieceBytes)
-      await call("push", { upload, b64: chunk.subarray(at, at + blobPieceBytes).toString("base64") });
+      await call("push", { upload, bytes: chunk.subarray(at, at + blobPieceBytes) });
   }
   const done = (await call("finish", { upload })) as { upload: string; hash: string; size: number };
   const contentType = request.headers["content-type"] ?? "application/octet-stream";
   const value = { ...done, contentType, metadata: {}, createdAtMs: Date.now() };
   await ask.write({ resource: "blob", name, method: "set", args: { ...args, value, upload: done.upload } });
+}
+
+/** Bytes as base64: what is answered here is JSON. */
+function asJson(read: StateRead): StateRead {
+  return { ...read, args: { ...read.args, raw: false } };
 }
 
 /** Numbers and truths as what they are. */

@@ -1,6 +1,15 @@
 /** What a handler asks of the node while it runs: a call goes out under a number, its reply comes back under the same. */
 import { Flag, FrameType } from "../../src/wire/frames.ts";
-import { type CallMessage, Gatherer, isWaitingCall, type ReplyMessage } from "../../src/wire/messages.ts";
+import type { ReadReply } from "../../src/wire/effects.ts";
+import {
+  type CallMessage,
+  Gatherer,
+  isWaitingCall,
+  packNumbered,
+  type ReplyMessage,
+  unpackNumbered,
+  withoutBytes,
+} from "../../src/wire/messages.ts";
 import type { FrameWriter } from "../../src/wire/writer.ts";
 
 const replyBytesMax = 16 * 1024 * 1024;
@@ -59,21 +68,19 @@ export class NodeCalls {
 
   /** Rejects with an error that has the `code` and the message of the node's. */
   ask(call: CallMessage, stream: number): Promise<unknown> {
-    const json = JSON.stringify(call);
+    const { rest, bytes } = withoutBytes(call.op === "read" ? call.args : {});
+    const json = JSON.stringify(bytes === null ? call : { ...call, args: rest });
     const error = new Error();
     return new Promise((resolve, reject) => {
       const turns = isWaitingCall(call) ? this.#waitingTurns : this.#turns;
-      turns.begin(() => this.#send(json, stream, { resolve, reject, error, turns }));
+      turns.begin(() => this.#send(json, bytes, stream, { resolve, reject, error, turns }));
     });
   }
 
-  #send(json: string, stream: number, call: OpenCall): void {
+  #send(json: string, bytes: Uint8Array | null, stream: number, call: OpenCall): void {
     this.#number += 1;
     this.#open.set(this.#number, call);
-    const bytes = Buffer.alloc(4 + Buffer.byteLength(json));
-    bytes.writeUInt32LE(this.#number);
-    bytes.write(json, 4);
-    this.#writer.chunked(FrameType.call, 0, stream, bytes);
+    this.#writer.chunked(FrameType.call, 0, stream, packNumbered(this.#number, json, bytes));
   }
 
   onReply(flags: number, stream: number, bytes: Buffer, start: number, end: number): void {
@@ -85,13 +92,14 @@ export class NodeCalls {
     const whole = gatherer.add(bytes, start, end, (flags & Flag.more) === 0);
     if (whole === null) return;
     this.#replies.delete(stream);
-    const number = whole.readUInt32LE(0);
+    const { number, json, bytes: ownBytes } = unpackNumbered(whole);
     const call = this.#open.get(number);
     if (call === undefined) return;
     this.#open.delete(number);
     call.turns.end();
-    const reply = JSON.parse(whole.toString("utf8", 4)) as ReplyMessage;
+    const reply = JSON.parse(json) as ReplyMessage;
     if (reply.ok) {
+      if (ownBytes !== null) Object.assign((reply.value as ReadReply).value as object, { bytes: ownBytes });
       call.resolve(reply.value);
       return;
     }

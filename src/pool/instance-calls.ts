@@ -5,7 +5,16 @@
 import { asAloftError } from "../contract/errors.ts";
 import { limits } from "../contract/limits.ts";
 import { Flag, FrameType } from "../wire/frames.ts";
-import { type CallMessage, Gatherer, isWaitingCall, type ReplyMessage } from "../wire/messages.ts";
+import {
+  type CallMessage,
+  Gatherer,
+  isWaitingCall,
+  packNumbered,
+  type ReplyMessage,
+  unpackNumbered,
+  withoutBytes,
+} from "../wire/messages.ts";
+import type { ReadReply } from "../wire/effects.ts";
 import { parseRead, parseStateCommit } from "../wire/parse-effects.ts";
 import { WireError } from "../wire/reader.ts";
 import type { FrameWriter } from "../wire/writer.ts";
@@ -35,15 +44,15 @@ export class InstanceCalls {
     const whole = this.#gatherer.add(bytes, start, end, (flags & Flag.more) === 0);
     this.#unfinished = whole === null ? stream : -1;
     if (whole === null) return;
-    if (whole.length < 4) throw new WireError("a call frame is too short");
-    const call = parseCall(whole.toString("utf8", 4));
+    const { number, json, bytes: ownBytes } = unpackNumbered(whole);
+    const call = parseCall(json, ownBytes);
     const isWaiting = isWaitingCall(call);
     const most = isWaiting ? limits.callsWaitingPerInstance : limits.callsOpenPerInstance;
     if ((isWaiting ? this.#waiting : this.#open) >= most) {
       throw new WireError(`more than ${most} ${isWaiting ? "waiting calls" : "calls"} at once`);
     }
     this.#count(isWaiting, 1);
-    void this.#reply(stream, whole.readUInt32LE(0), call).then(() => this.#count(isWaiting, -1));
+    void this.#reply(stream, number, call).then(() => this.#count(isWaiting, -1));
   }
 
   #count(isWaiting: boolean, by: 1 | -1): void {
@@ -59,15 +68,14 @@ export class InstanceCalls {
       const { code, message } = asAloftError(error);
       reply = { ok: false, code, type: "Error", message, stack: "" };
     }
-    const json = Buffer.from(JSON.stringify(reply));
-    const payload = Buffer.allocUnsafe(4 + json.length);
-    payload.writeUInt32LE(number);
-    payload.set(json, 4);
-    this.#writer.chunked(FrameType.reply, 0, stream, payload);
+    const found = call.op === "read" && reply.ok ? ((reply.value as ReadReply).value as object | null) : null;
+    const { rest, bytes } = withoutBytes(found ?? {});
+    if (bytes !== null) reply = { ok: true, value: { ...(reply as { value: ReadReply }).value, value: rest } };
+    this.#writer.chunked(FrameType.reply, 0, stream, packNumbered(number, JSON.stringify(reply), bytes));
   }
 }
 
-function parseCall(text: string): CallMessage {
+function parseCall(text: string, bytes: Buffer | null): CallMessage {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -82,8 +90,10 @@ function parseCall(text: string): CallMessage {
         if (typeof name === "string") return { op: "invoke", function: name, payload };
         break;
       }
-      case "read":
-        return { op: "read", ...parseRead(value) };
+      case "read": {
+        const read = parseRead(value);
+        return { op: "read", ...read, ...(bytes === null ? {} : { args: { ...read.args, bytes } }) };
+      }
       case "commit":
         return { op: "commit", ...parseStateCommit(value), ...ticketOf(message) };
       case "enter": {

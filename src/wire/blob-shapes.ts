@@ -16,5 +16,5 @@ export interface BlobEntry {
   readonly version: number;
 }
 
-/** Bytes of one piece at most; they travel as base64. */
+/** Bytes of one piece at most. */
 export const blobPieceBytes = 512 * 1024;

@@ -4,10 +4,13 @@ import fc from "fast-check";
 import { Flag, FrameType, InvokeKind, payloadBytesMax } from "./frames.ts";
 import {
   Gatherer,
+  packNumbered,
   readHead,
   readInvoke,
   readLog,
   readPong,
+  unpackNumbered,
+  withoutBytes,
   writeHeadBytes,
   writeHeadText,
   writeInvoke,
@@ -131,4 +134,23 @@ test("a chunked message is put together again, and one over its limit is a WireE
   reader.push(Buffer.concat(parts));
   assert.ok(whole !== null && message.equals(whole));
   assert.throws(() => new Gatherer(10).add(message, 0, 11, false), WireError);
+});
+
+test("a numbered message carries its JSON, and bytes behind it whatever they are", () => {
+  const bytesOrNone = fc.option(fc.uint8Array({ maxLength: 200 }));
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.json(), bytesOrNone, (number, json, bytes) => {
+      const found = unpackNumbered(packNumbered(number, json, bytes));
+      assert.deepEqual([found.number, found.json], [number, json]);
+      assert.deepEqual(found.bytes === null ? null : [...found.bytes], bytes === null ? null : [...bytes]);
+    }),
+  );
+  assert.throws(() => unpackNumbered(Buffer.alloc(3)), WireError);
+});
+
+test("bytes are taken out where they are bytes, and nothing else is", () => {
+  const bytes = new Uint8Array([0, 1]);
+  assert.deepEqual(withoutBytes({ key: "a", bytes }), { rest: { key: "a" }, bytes });
+  for (const holder of [{ key: "a" }, { bytes: [0, 1] }, { bytes: "text" }])
+    assert.deepEqual(withoutBytes(holder), { rest: holder, bytes: null });
 });

@@ -7,7 +7,8 @@
  *          values in turn
  * head     u16 status, u32 text bytes, text, body bytes; text is latin1, header names and values in turn
  * outcome  empty with flag `done`: ended well. Else JSON Failure
- * call     u32 call number, then JSON CallMessage; reply: u32 call number, then JSON ReplyMessage
+ * call     u32 call number, then JSON CallMessage; reply: u32 call number, then JSON ReplyMessage. Behind the JSON a zero byte
+ *          may stand, which no JSON holds, and then bytes that belong to it (`args.bytes` of a read, `bytes` of its value)
  * log      u8 level (0 debug to 3 error), u8 source (0 console, 1 stdout, 2 stderr), f64 epoch ms, UTF-8 text
  */
 import type { StateCommit, StateRead } from "./effects.ts";
@@ -123,6 +124,43 @@ export type ReplyMessage =
       readonly message: string;
       readonly stack: string;
     };
+
+/** A numbered message as it travels. */
+export function packNumbered(number: number, json: string, bytes: Uint8Array | null): Buffer {
+  const jsonBytes = Buffer.byteLength(json);
+  const whole = Buffer.allocUnsafe(4 + jsonBytes + (bytes === null ? 0 : 1 + bytes.length));
+  whole.writeUInt32LE(number);
+  whole.write(json, 4);
+  if (bytes === null) return whole;
+  whole[4 + jsonBytes] = 0;
+  whole.set(bytes, 5 + jsonBytes);
+  return whole;
+}
+
+export interface NumberedMessage {
+  readonly number: number;
+  readonly json: string;
+  /** A view of what was read; null: none came with it. */
+  readonly bytes: Buffer | null;
+}
+
+/** Throws WireError where there is not even a number. */
+export function unpackNumbered(whole: Buffer): NumberedMessage {
+  if (whole.length < 4) throw new WireError("a numbered message is too short");
+  const zeroAt = whole.indexOf(0, 4);
+  return {
+    number: whole.readUInt32LE(0),
+    json: whole.toString("utf8", 4, zeroAt === -1 ? whole.length : zeroAt),
+    bytes: zeroAt === -1 ? null : whole.subarray(zeroAt + 1),
+  };
+}
+
+/** The bytes of a read's arguments or of what it has found, and the same without them: what can be written as JSON. */
+export function withoutBytes<T extends object>(holder: T): { rest: T; bytes: Uint8Array | null } {
+  if (!((holder as { bytes?: unknown }).bytes instanceof Uint8Array)) return { rest: holder, bytes: null };
+  const { bytes, ...rest } = holder as { bytes: Uint8Array };
+  return { rest: rest as T, bytes };
+}
 
 const invokeFixedBytes = 12;
 const headFixedBytes = 6;

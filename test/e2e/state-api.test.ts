@@ -123,6 +123,20 @@ test("blobs are streamed in and out", async () => {
   assert.equal(got.text, bytes);
 });
 
+test("a plain read answers in JSON, the bytes of a blob included", async () => {
+  await plainRead((method, path, body) => ask(method, `/state${path}`, body));
+});
+
+async function plainRead(ask: (method: string, path: string, body: string) => Promise<Told>): Promise<void> {
+  assert.equal((await ask("PUT", "/blobs/files/plain", "some bytes")).status, 204);
+  const read = { resource: "blob", name: "files", method: "open", args: { key: "plain", raw: true } };
+  const opened = await ask("POST", "/read", JSON.stringify(read));
+  const { value } = JSON.parse(opened.text) as { value: { b64: string } };
+  assert.equal(Buffer.from(value.b64, "base64").toString(), "some bytes");
+  const put = { ...read, method: "put", args: { bytes: [1, 2] } };
+  assert.equal((await ask("POST", "/read", JSON.stringify(put))).status, 400);
+}
+
 test("what is not right is refused with a code, and the program goes on", async () => {
   const cases: readonly [string, string, string | undefined, number, string][] = [
     ["GET", "/state/kv", undefined, 404, "NOT_FOUND"],
@@ -233,6 +247,7 @@ test("Python has the same, in its handlers of requests and of events", { skip: n
   assert.equal((await told("PUT", "/blobs/files/a", "x".repeat(1_200_000), "text/plain")).status, 204);
   assert.equal((await told("GET", "/blobs/files/a")).text.length, 1_200_000);
   await linked((path, body) => told("POST", path, body));
+  await plainRead((method, path, body) => told(method, path, body));
   assert.equal((await told("POST", "/write", '{"resource":"file"}')).status, 400);
   // More than a socket holds: who answers without reading it breaks the connection under the client.
   assert.equal((await told("PATCH", "/kv/s/a", "x".repeat(1_200_000))).status, 405);

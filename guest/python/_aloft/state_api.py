@@ -214,7 +214,10 @@ def _plain(http, ask, what):
     if not isinstance(body, dict) or not all(isinstance(body.get(one), list if what == "commit" else str) for one in wanted):
         raise Refused(400, "REQUEST_INVALID", "the body has no " + ", ".join(wanted))
     if what == "read":
-        http.reply(200, json.dumps(ask(dict(body, op="read"))).encode())
+        args = body.get("args")
+        # Bytes as base64: what is answered here is JSON.
+        args = dict(args, raw=False) if isinstance(args, dict) else {}
+        http.reply(200, json.dumps(ask(dict(body, op="read", args=args))).encode())
     elif what == "write":
         http.reply(200, json.dumps({"result": _write(ask, body)}).encode())
     else:
@@ -255,7 +258,7 @@ def _send_blob(http, read, args):
         raise _nothing(args)
     info = found["value"]
     own = {"upload": info["upload"], "hash": info["hash"]} if "upload" in info else {"key": args["key"]}
-    opened = read("open", own)
+    opened = read("open", dict(own, raw=True))
     if opened is None:
         raise _nothing(args)
     info = (opened["entry"] or found)["value"]
@@ -263,14 +266,14 @@ def _send_blob(http, read, args):
     for name in (("content-type", info["contentType"]), ("content-length", str(info["size"])), ("etag", '"%s"' % info["hash"])):
         http.send_header(*name)
     http.end_headers()
-    at, piece, transfer = 0, base64.b64decode(opened["b64"]), opened["transfer"]
+    at, piece, transfer = 0, opened["bytes"], opened["transfer"]
     while http.command != "HEAD":
         http.wfile.write(piece)
         at += len(piece)
         if at >= info["size"] or transfer is None or not piece:
             break
-        more = {"transfer": transfer, "offset": at, "length": min(_PIECE, info["size"] - at)}
-        piece = base64.b64decode(read("pull", more)["b64"])
+        more = {"transfer": transfer, "raw": True, "offset": at, "length": min(_PIECE, info["size"] - at)}
+        piece = read("pull", more)["bytes"]
     if transfer is not None:
         read("end", {"transfer": transfer})
 
@@ -278,7 +281,7 @@ def _send_blob(http, read, args):
 def _put_blob(http, read, write, args):
     upload = read("begin", {})["upload"]
     for piece in http.pieces():
-        read("push", {"upload": upload, "b64": base64.b64encode(piece).decode()})
+        read("push", {"upload": upload, "bytes": piece})
     done = read("finish", {"upload": upload})
     content_type = http.headers.get("content-type", "application/octet-stream")
     value = dict(done, contentType=content_type, metadata={}, createdAtMs=0)

@@ -29,7 +29,10 @@ class StateCalls:
         self._parts = {}
 
     def ask(self, call, invocation_id):
-        """The value of the node's answer. `invocation_id` None: in nobody's name."""
+        """The value of the node's answer. `invocation_id` None: in nobody's name.
+
+        Bytes in the arguments of a read, or in what it has found, travel as they are, behind the JSON and a zero.
+        """
         if not self.is_answered:
             raise StateError("INVOCATION_ENDED", "state cannot be used while code is imported")
         stream = 0 if invocation_id is None else self._find_stream(invocation_id.replace("-", ""))
@@ -41,7 +44,13 @@ class StateCalls:
                 self._number += 1
                 number = self._number
                 self._waiting[number] = waiting = [answered, None]
+            args = call.get("args")
+            raw = args.get("bytes") if call.get("op") == "read" and isinstance(args, dict) else None
+            if isinstance(raw, bytes):
+                call = dict(call, args={name: value for name, value in args.items() if name != "bytes"})
             payload = struct.pack("<I", number) + json.dumps(call).encode()
+            if isinstance(raw, bytes):
+                payload = b"\0".join((payload, raw))
             self._connection.send_chunked(frames.CALL, stream, payload)
             answered.wait()
         reply = waiting[1]
@@ -60,5 +69,8 @@ class StateCalls:
         with self._lock:
             waiting = self._waiting.pop(struct.unpack_from("<I", whole)[0], None)
         if waiting is not None:
-            waiting[1] = json.loads(whole[4:])
+            zero = whole.find(b"\0", 4)
+            waiting[1] = reply = json.loads(whole[4:] if zero == -1 else whole[4:zero])
+            if zero != -1:
+                reply["value"]["value"]["bytes"] = whole[zero + 1 :]
             waiting[0].set()

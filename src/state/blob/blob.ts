@@ -14,6 +14,9 @@
  *   pull     {transfer, offset, length}                              {b64}
  *   end      {transfer}                                              null
  *   link     a signed link, which is no state: `open-state.ts` has it made by `blob-links.ts`
+ *
+ * Where there is b64, bytes may stand as they are over the wire (`bytes`); `raw: true` asks for them in an answer.
+ *
  * Effects
  *   set      {key, value: {hash, contentType?, metadata?}, upload | from: {name, key}, ifAbsent?, ifVersion?}   whether it was done
  *   delete   {key, ifVersion?}                                                                                 whether it was done
@@ -91,7 +94,7 @@ export function createBlob({ keyspace, sessions, onFreed, queue }: BlobOptions):
         const bytes = await sessions.pull(environment, transfer, offset, length);
         // Nothing asked for, or the end: nobody goes on with it.
         if (bytes.length < length || length === 0) await sessions.end(environment, transfer);
-        return unchecked({ b64: bytes.toString("base64") });
+        return unchecked(pieceOf(args, bytes));
       }
       case "end":
         await sessions.end(environment, textArg(args, "transfer"));
@@ -132,12 +135,12 @@ export function createBlob({ keyspace, sessions, onFreed, queue }: BlobOptions):
     environment: Environment,
     transfer: string,
     args: Args,
-  ): Promise<{ transfer: string | null; b64: string }> {
+  ): Promise<{ transfer: string | null } & Piece> {
     const offset = optionalInteger(args, "offset", 0, Number.MAX_SAFE_INTEGER) ?? 0;
     const bytes = await sessions.pull(environment, transfer, offset, blobPieceBytes);
     const isAll = bytes.length < blobPieceBytes;
     if (isAll) await sessions.end(environment, transfer);
-    return { transfer: isAll ? null : transfer, b64: bytes.toString("base64") };
+    return { transfer: isAll ? null : transfer, ...pieceOf(args, bytes) };
   }
 
   async function plan({ name, method, args }: Effect, into: CommitPlan): Promise<unknown> {
@@ -227,9 +230,15 @@ function unchecked(value: unknown): ReadReply {
   return { value, seen: [] };
 }
 
-function pieceArg(args: Args): Buffer {
-  const b64 = args["b64"];
-  const bytes = typeof b64 === "string" ? Buffer.from(b64, "base64") : null;
+type Piece = { readonly b64: string } | { readonly bytes: Uint8Array };
+
+function pieceOf(args: Args, bytes: Buffer): Piece {
+  return args["raw"] === true ? { bytes } : { b64: bytes.toString("base64") };
+}
+
+function pieceArg(args: Args): Uint8Array {
+  const { b64, bytes: raw } = args;
+  const bytes = typeof b64 === "string" ? Buffer.from(b64, "base64") : raw instanceof Uint8Array ? raw : null;
   if (bytes === null || bytes.length > blobPieceBytes) {
     throw invalidArg("b64", `must be at most ${blobPieceBytes} bytes as base64`);
   }
