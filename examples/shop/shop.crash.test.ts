@@ -1,6 +1,6 @@
 /**
  * The shop on a server that is killed at random moments while customers order, pay and cancel, with a payment provider and a mail
- * service that fail at random: 4 times here, 60 times in `npm run soak`. Customers ask again until they have an answer.
+ * service that fail at random: 4 times here, 40 times in `npm run soak`. Customers ask again until they have an answer.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { temporaryFolder } from "../../test/kit/server.ts";
 import { OutsideWorld, silentCard } from "./outside-world.ts";
 import type { Order } from "./stores.ts";
 
-const rounds = Number(process.env["ALOFT_SOAK"] ?? 1) > 1 ? 60 : 4;
+const rounds = Number(process.env["ALOFT_SOAK"] ?? 1) > 1 ? 40 : 4;
 const customersAtOnce = 6;
 const shelf = { tea: 100_000, cup: 100_000, vase: 7 } as const;
 const cents = { tea: 450, cup: 1200, vase: 99_000 } as const;
