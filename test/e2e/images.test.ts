@@ -26,6 +26,7 @@ import { runFolderOf } from "../../src/sandbox/oci/oci-sandbox.ts";
 import { type AloftProcess, served } from "../kit/aloft-process.ts";
 import { lastFirst } from "../kit/scope.ts";
 import { startTestServer, temporaryFolder, testToken, type TestServer } from "../kit/server.ts";
+import { until } from "../kit/until.ts";
 
 const missing = await ociMissing();
 if (missing !== null) console.log(`skipped: ${missing}`);
@@ -175,6 +176,24 @@ suite("an image is an app", { skip: missing ?? false }, () => {
     );
   });
 
+  test("it is told of blobs, as aloft.json says", async () => {
+    const options = { on: ["created", "deleted"], prefix: "in/" };
+    const triggers = [{ http: "/*" }, { blob: "files", options }];
+    const aloftJson = JSON.stringify({ functions: { default: { triggers } } });
+    await deployImage(server, "listener", dockerArchive(imageOf()), aloftJson);
+    const place = { kind: "blobs", app: "listener", alias: "production", store: "files" } as const;
+    for (const key of ["in/a", "out/b"]) await server.client.putBlob({ ...place, key }, Buffer.from("x"), "text/plain");
+    await server.client.deleteEntry({ ...place, key: "in/a" });
+    const records = await until("both are told", async () => {
+      const records = await server.client.listInvocations("listener", { function: "default", limit: 10 });
+      return records.length === 2 && records;
+    });
+    assert.deepEqual(records.map(({ trigger, subject, outcome }) => `${trigger} ${subject} ${outcome}`).toSorted(), [
+      "blob files created in/a ok",
+      "blob files deleted in/a ok",
+    ]);
+  });
+
   test("it keeps state over HTTP, which nobody reaches without the first part of its paths", async () => {
     const aloftJson = '{ "functions": { "default": { "maxInstances": 1 } } }';
     await deployImage(server, "counter", dockerArchive(imageOf({ config: { ...config, User: "web" } })), aloftJson);
@@ -251,16 +270,16 @@ suite("an image is an app", { skip: missing ?? false }, () => {
   test("when its app is removed, nothing of it stays but what others share", async () => {
     const images = join(server.dataDir, "images");
     for (const { name } of await server.client.listApps()) if (name !== "first") await server.client.deleteApp(name);
-    await until(() => readdirSync(join(images, "roots")).length === 1);
+    await untilCollected(() => readdirSync(join(images, "roots")).length === 1);
     assert.equal(readdirSync(join(images, "layers")).length, 1);
     assert.equal(await textOf(server, "first", "/"), "hello from an image");
     await server.client.deleteApp("first");
-    await until(() => readdirSync(join(images, "roots")).length === 0);
+    await untilCollected(() => readdirSync(join(images, "roots")).length === 0);
     assert.deepEqual([readdirSync(join(images, "layers")), readdirSync(join(images, ".tmp"))], [[], []]);
     assert.deepEqual(containersOf(server), []);
   });
 
-  async function until(isSo: () => boolean): Promise<void> {
+  async function untilCollected(isSo: () => boolean): Promise<void> {
     // What still ran keeps its files until the next collecting, which the next deploy begins.
     for (let tries = 0; tries < 100 && !isSo(); tries += 1) {
       await server.deployFiles("other", { "index.ts": `export default { fetch: () => new Response("${tries}") };` });
