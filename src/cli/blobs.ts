@@ -1,6 +1,6 @@
 /** `aloft blobs list|get|put|delete|link`: what an app keeps as blobs. */
 import { createReadStream, createWriteStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { rename, rm, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { AloftError } from "../contract/errors.ts";
@@ -44,7 +44,7 @@ export async function run(context: Context): Promise<number> {
         return 0;
       }
       const file = resolve(folder, word);
-      await onFile(file, () => pipeline(chunks, createWriteStream(file)));
+      await onFile(file, () => writeWhole(file, chunks));
       if (json) terminal.printJson({ file });
       else terminal.print(`${target.store}/${target.key} is in ${file}`);
       return 0;
@@ -108,6 +108,23 @@ function valueOf(
   const value = text === undefined ? undefined : parse(text);
   if (value === null) throw usageError(`--${name} "${text}" is not ${expected}`, "blobs");
   return value;
+}
+
+/** What was there stays until all of it has come. */
+async function writeWhole(file: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const target = await stat(file).catch(() => null);
+  if (target !== null && !target.isFile()) {
+    await pipeline(chunks, createWriteStream(file)); // a pipe, /dev/null
+    return;
+  }
+  const part = `${file}.part`;
+  try {
+    await pipeline(chunks, createWriteStream(part));
+    await rename(part, file);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
 }
 
 async function onFile<T>(file: string, work: () => Promise<T>): Promise<T> {

@@ -254,8 +254,7 @@ export class ControlClient {
   }
 
   async *getBlob(target: StoreTarget): AsyncGenerator<Uint8Array> {
-    const response = await this.#request("GET", `${storePath(target)}/content`, { query: keyQuery(target) });
-    yield* response as AsyncIterable<Uint8Array>;
+    yield* this.#bytes(`${storePath(target)}/content`, { query: keyQuery(target) });
   }
 
   async putBlob(target: StoreTarget, bytes: ByteStream, contentType: string | undefined): Promise<boolean> {
@@ -299,8 +298,13 @@ export class ControlClient {
 
   /** The archive of a backup as it is made. It is whole only if its end is there (`checkArchive`). */
   async *backup(): AsyncGenerator<Uint8Array> {
+    yield* this.#bytes("/v1/backup", { repeatable: false });
+  }
+
+  /** Throws SERVER_UNREACHABLE where they are cut. */
+  async *#bytes(path: string, options: RequestOptions): AsyncGenerator<Uint8Array> {
     try {
-      yield* await this.#request("GET", "/v1/backup", { repeatable: false });
+      yield* (await this.#request("GET", path, options)) as AsyncIterable<Uint8Array>;
     } catch (error) {
       if (error instanceof AloftError) throw error;
       throw new AloftError("SERVER_UNREACHABLE", `the connection to ${this.server} was cut`, { cause: error });
