@@ -82,7 +82,14 @@ interface ClosePayload {
 }
 
 interface Ended {
-  readonly states: { readonly key: string; readonly start: number; readonly end: number; readonly state: unknown }[];
+  readonly states: {
+    readonly key: string;
+    readonly start: number;
+    readonly end: number;
+    readonly state: unknown;
+    /** The lane that had it before, where it is another one. */
+    readonly from?: unknown;
+  }[];
   readonly late: number;
   readonly maxMs: number | null;
 }
@@ -132,13 +139,15 @@ export function windowFunction<T>(
       (one) => timeFrom(timeOf(one)),
     );
     const keys = sorted.parts.map((part) => ({ key: part.key, start: part.start, end: part.end }));
-    const args = { consumer, partition, lane, keys };
+    const args = { consumer, partition, lane, keys, isByRecordKey: key === undefined };
     const known =
       keys.length === 0 ? [] : ((await read({ resource: "stream", name, method: "window-states", args })) as unknown[]);
     const states: Ended["states"] = [];
     for (const [index, part] of sorted.parts.entries()) {
-      const state = await fold(part, (known[index] as { state: unknown } | null | undefined)?.state, context);
-      states.push({ key: part.key, start: part.start, end: part.end, state: state ?? null });
+      const before = known[index] as { state: unknown; from?: unknown } | null | undefined;
+      const state = await fold(part, before?.state, context);
+      const from = before?.from === undefined ? {} : { from: before.from };
+      states.push({ key: part.key, start: part.start, end: part.end, state: state ?? null, ...from });
     }
     if (late !== undefined && sorted.late.length > 0) await late(sorted.late, context);
     return { states, late: sorted.late.length, maxMs: sorted.maxMs };
@@ -155,7 +164,12 @@ export function windowFunction<T>(
   }
 
   async function close(states: readonly unknown[], window: Window, context: Context): Promise<void> {
-    const joined = states.length < 2 || merge === undefined ? states[0] : states.reduce((a, b) => merge(a, b));
+    if (states.length > 1 && merge === undefined) {
+      throw new TypeError(
+        `${what}: a window has records without a key from ${states.length} parts of the stream: give records a key, or merge`,
+      );
+    }
+    const joined = merge === undefined ? states[0] : states.reduce((a, b) => merge(a, b));
     if (typeof steps === "function") await steps(joined ?? undefined, [], window, context);
     else await steps.close(joined, window, context);
   }

@@ -207,12 +207,21 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   async function start(): Promise<void> {
+    let isStarted = false;
+    let isWoken = false;
+    // Before the rows are read: what is written while they are must not be missed.
+    unwatch?.();
+    unwatch = keyspace.watch(subscriptionPrefix, () => {
+      isWoken = true;
+      if (isStarted) lookAgain();
+    });
     const rows = await readRows();
     for (const { app, alias, deploymentId } of source.listLive()) {
       if (rows.get(`${app}/${alias}`)?.deploymentId !== deploymentId) publish(app, alias, source.findLive(app, alias));
     }
     await settled();
-    unwatch = keyspace.watch(subscriptionPrefix, lookAgain);
+    isStarted = true;
+    if (isWoken) lookAgain();
     scanForSafety();
   }
 

@@ -70,6 +70,8 @@ async function runOnce(
   { delivering, state }: EventRunner,
   { environment, delivery, acknowledge, checks, signal }: EventRun,
 ): Promise<EventEnd | { readonly kind: "conflict"; readonly where: string }> {
+  // It may have waited in a line since it was asked for.
+  if (signal.aborted) return { kind: "lost" };
   const document = delivery();
   if (document === null) {
     return { kind: "refused", error: new AloftError("FUNCTION_NOT_FOUND", "no live function takes this event") };

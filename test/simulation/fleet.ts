@@ -15,9 +15,11 @@ export interface Fleet {
   close(): Promise<void>;
 }
 
-export function keepRunning(world: World, first: LiveDeployment, handle: Handle): Fleet {
+/** `troubleMsMax`: the longest time between two stops or steps of the clock. */
+export function keepRunning(world: World, first: LiveDeployment, handle: Handle, troubleMsMax = 20_000): Fleet {
   const faults = someFaults(world);
   const isAlone = world.chance(0.8);
+  const isSteady = world.chance(0.4);
   const running: Running = new Map();
   const counts = { crashes: 0, stops: 0, clockSteps: 0, clusters: isAlone ? 0 : 1 };
   /** Those that are up or on their way up; undefined while one is down. */
@@ -44,7 +46,7 @@ export function keepRunning(world: World, first: LiveDeployment, handle: Handle)
       node.crash();
       world.schedule(world.pick(3_000), () => start(at));
     }
-    world.afterEvents(world.pick(world.one([30, 300, 3_000])), fell);
+    world.afterEvents(world.pick(world.one(isAlone ? [30, 300, 3_000] : [300, 3_000, 20_000])), fell);
   }
 
   /** In peace, or it dies on the way. */
@@ -61,9 +63,9 @@ export function keepRunning(world: World, first: LiveDeployment, handle: Handle)
 
   async function trouble(): Promise<void> {
     while (!isCalm()) {
-      await world.sleep(world.pick(20_000));
+      await world.sleep(world.pick(troubleMsMax));
       if (isCalm()) return;
-      if (world.chance(0.3)) {
+      if (!isSteady && world.chance(0.3)) {
         counts.clockSteps += 1;
         // Forward by less than a commit's `once` is kept: whoever tries again after that may do it twice (rule 2).
         world.wallOffsetMs += world.one([-3_600_000, 3_000_000, 30_000]);
@@ -95,6 +97,7 @@ export function keepRunning(world: World, first: LiveDeployment, handle: Handle)
       await troubled;
       while (up.includes(undefined)) await world.sleep(100);
       for (const node of up) await node?.started;
+      world.calm();
       world.wallOffsetMs = latestMs;
     },
     async close() {

@@ -2,14 +2,20 @@
 import assert from "node:assert/strict";
 import { parentPort, workerData } from "node:worker_threads";
 import type { Counts, SeedRun } from "./seeds.ts";
+import { simulateCalls } from "./calls.ts";
+import { simulateCrons } from "./crons.ts";
 import { simulateEffects } from "./effects.ts";
 import { simulateQueues } from "./queues.ts";
 import { simulateStreams } from "./streams.ts";
+import { simulateWindows } from "./windows.ts";
 
 const scenarios = {
+  calls: simulateCalls,
+  crons: simulateCrons,
   effects: simulateEffects,
   queues: simulateQueues,
   streams: simulateStreams,
+  windows: simulateWindows,
 } as const satisfies Record<string, (seed: number) => Promise<Counts>>;
 
 export type ScenarioName = keyof typeof scenarios;

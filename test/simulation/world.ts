@@ -43,11 +43,14 @@ export class World {
   readonly disk = new MemoryDisk();
   /** Of the wall clock against simulated time: tests make it step. */
   wallOffsetMs = 0;
+  /** The latest that the wall clock has ever shown: no store is ahead of it. */
+  latestMs = 0;
   #nowMs = 0;
   #random: number;
   readonly #due: Due[] = [];
   /** What happens before the event of that number, the latest first. */
   readonly #interruptions: { readonly event: number; readonly work: () => void }[] = [];
+  readonly #simulations: Simulation[] = [];
   readonly #failures: unknown[] = [];
   #events = 0;
   #ids = 0;
@@ -59,7 +62,11 @@ export class World {
   }
 
   readonly clock: Clock = {
-    nowMs: () => Math.floor(startMs + this.#nowMs + this.wallOffsetMs),
+    nowMs: () => {
+      const nowMs = Math.floor(startMs + this.#nowMs + this.wallOffsetMs);
+      this.latestMs = Math.max(this.latestMs, nowMs);
+      return nowMs;
+    },
     monotonicMs: () => this.#nowMs,
   };
 
@@ -103,12 +110,22 @@ export class World {
     this.#interruptions.sort((a, b) => b.event - a.event);
   }
 
+  /** From here on nothing goes wrong with any store that is open. */
+  calm(): void {
+    const { delayMsMax, unknownShare, lostWakeShare } = noFaults;
+    const never = { secondWakeShare: 0, refusedShare: 0, stallShare: 0 };
+    for (const simulation of this.#simulations) {
+      Object.assign(simulation, { delayMsMax, unknownShare, lostWakeShare, ...never });
+    }
+  }
+
   sleep(delayMs: number): Promise<void> {
     return new Promise((resolve) => this.schedule(delayMs, resolve));
   }
 
   openKeyspace(faults: Faults): MemoryKeyspace {
-    const simulation: Simulation = { random: this.random, schedule: this.schedule, ...faults };
+    const simulation = { random: this.random, schedule: this.schedule, ...faults };
+    this.#simulations.push(simulation);
     return openMemoryKeyspace({ clock: this.clock, disk: this.disk, simulation });
   }
 

@@ -72,6 +72,8 @@ export interface ConsumerKeys {
   /** Of windows that end at or before this time. */
   statesUntil(endMs: number): KeyRange;
   state(end: number, start: number, key: string, partition: number, lane: number): Key;
+  /** Of one window of one key, in whatever lanes. */
+  statesOf(end: number, start: number, key: string): KeyRange;
   readonly parked: KeyRange;
   parkedRecord(partition: number, place: Place): Key;
   parkedWindow(key: string, place: Place): Key;
@@ -135,6 +137,7 @@ export function consumerKeys(environment: Environment, stream: string, consumer:
       end: encodeTuple([...base, "s", endMs + 1]),
     }),
     state: (end, start, key, partition, lane) => encodeTuple([...base, "s", end, start, key, partition, lane]),
+    statesOf: (end, start, key) => tupleRange([...base, "s", end, start, key]),
     parked: tupleRange([...base, "x"]),
     parkedRecord: (partition, { version, index }) => encodeTuple([...base, "x", partition, version, index]),
     parkedWindow: (key, { version, index }) => encodeTuple([...base, "x", -1, version, index, key]),

@@ -4,13 +4,14 @@
  */
 import type { CommitPlan, Environment, Resource } from "../../contract/durable.ts";
 import { AloftError } from "../../contract/errors.ts";
-import type { Check, Keyspace } from "../../contract/keyspace.ts";
+import type { Check, Entry, Keyspace } from "../../contract/keyspace.ts";
 import { limits } from "../../contract/limits.ts";
+import { decodeTuple } from "../../contract/tuple.ts";
 import type { Effect, ReadReply, StateRead } from "../../wire/effects.ts";
 import { parseAppend } from "./append-effect.ts";
 import { findLayouts, planShape } from "./layouts.ts";
 import { encodeRecord, partitionOf } from "./record.ts";
-import { consumerKeys, type StreamKeys, streamKeys } from "./stream-keys.ts";
+import { consumerKeys, type ConsumerKeys, type StreamKeys, streamKeys } from "./stream-keys.ts";
 
 export interface StreamResourceOptions {
   readonly keyspace: Keyspace;
@@ -94,7 +95,7 @@ export function createStreamResource({ keyspace, onAppend }: StreamResourceOptio
 
   async function read(environment: Environment, { name, method, args }: StateRead): Promise<ReadReply> {
     if (method !== "window-states") throw unknownMethod(name, method);
-    const { consumer, partition, lane, keys } = args;
+    const { consumer, partition, lane, keys, isByRecordKey } = args;
     const list: unknown[] = Array.isArray(keys) ? keys : [];
     if (typeof consumer !== "string" || !isCount(partition) || !isCount(lane) || list.length > limits.windowStates) {
       throw new AloftError(
@@ -108,19 +109,37 @@ export function createStreamResource({ keyspace, onAppend }: StreamResourceOptio
       if (typeof key !== "string" || !Number.isSafeInteger(start) || !Number.isSafeInteger(end)) {
         throw new AloftError("REQUEST_INVALID", `stream ${name}: a window has no key, start or end`);
       }
-      return place.state(end as number, start as number, key, partition, lane);
+      const own = place.state(end as number, start as number, key, partition, lane);
+      return { own, all: place.statesOf(end as number, start as number, key), key };
     });
     const value: unknown[] = [];
     for (let at = 0; at < wanted.length; at += limits.getKeys) {
-      for (const entry of await keyspace.get(wanted.slice(at, at + limits.getKeys))) {
-        value.push(entry === null ? null : { state: JSON.parse(Buffer.from(entry.value).toString()) as unknown });
+      const some = wanted.slice(at, at + limits.getKeys);
+      for (const [index, entry] of (await keyspace.get(some.map(({ own }) => own))).entries()) {
+        const { all, key } = some[index] as (typeof some)[number];
+        if (entry !== null) value.push({ state: stateOf(entry) });
+        // Records without a key are in all lanes, each with a state of its own.
+        else value.push(isByRecordKey === true && key !== "" ? await leftBehind(all) : null);
       }
     }
     // Not checked: only this lane's own commits change them, and its cursor is checked.
     return { value, seen: [] };
   }
 
+  /** Before the number of lanes or partitions was changed, the key was in another lane: its windows move along. */
+  async function leftBehind(range: ReturnType<ConsumerKeys["statesOf"]>): Promise<unknown> {
+    const { entries } = await keyspace.range({ ...range, limit: 1 });
+    const [entry] = entries;
+    if (entry === undefined) return null;
+    const [partition, lane] = decodeTuple(entry.key).slice(-2);
+    return { state: stateOf(entry), from: { partition, lane } };
+  }
+
   return { kind: "stream", read, plan, checkOf: (): Check | null => null };
+}
+
+function stateOf({ value }: Entry): unknown {
+  return JSON.parse(Buffer.from(value).toString());
 }
 
 function isCount(value: unknown): value is number {

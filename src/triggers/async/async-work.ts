@@ -74,9 +74,9 @@ export function workOfCalls(environment: Environment, findLive: FindLive, cancel
     },
   };
 
-  /** Its row says already that it was cancelled; the mark goes with the message. */
+  /** Its row says already that it was cancelled; the mark goes with the message, and nothing that its handler wrote counts. */
   function forgotten({ id }: StoredMessage): Along {
-    return { checks: [], writes: [{ kind: "delete", key: cancelKey(place, id) }], effects: [] };
+    return { checks: [], writes: [{ kind: "delete", key: cancelKey(place, id) }], effects: [], isUnwanted: true };
   }
 
   function destinationEffects(

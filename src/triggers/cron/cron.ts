@@ -91,6 +91,7 @@ export class Cron {
   /** The time has come for something. */
   wake(): void {
     if (this.#isLost || this.#isClosed) return;
+    this.#goOnWithBegun();
     void this.#track(this.options.overlap === "allow" ? this.#beginDue() : this.#runDue());
   }
 
@@ -161,9 +162,10 @@ export class Cron {
     }
     this.#backlog = [];
     const { entries } = await keyspace.range(this.keys.begun);
+    for (const [tickMs, { isRunning }] of this.#begun) if (!isRunning) this.#begun.delete(tickMs);
     for (const one of entries) {
       const tickMs = decodeTickMs(one.key);
-      if (this.#begun.get(tickMs)?.isRunning !== true) {
+      if (!this.#begun.has(tickMs)) {
         this.#begun.set(tickMs, { ...jsonOf<BegunTick>(one), version: one.version, isRunning: false });
       }
     }
@@ -196,9 +198,14 @@ export class Cron {
   /** When to be woken next. */
   #plan(): void {
     const state = this.#state;
-    if (this.#isLost || this.#isClosed || state === null) return;
-    let atMs: number | null = null;
-    if (!state.isPaused && !this.#isBusy) {
+    if (this.#isLost || this.#isClosed) return;
+    // Somebody else has changed it, or it is not known who: it is read again.
+    let atMs: number | null = state === null ? this.#nowMs : null;
+    if (state === null || state.isPaused) {
+      this.#parts.wakeAt(this, atMs);
+      return;
+    }
+    if (!this.#isBusy) {
       if (state.retryAtMs !== null) atMs = state.retryAtMs;
       else if (this.#backlog.length > 0) atMs = this.#nowMs;
       else if (state.nextMs !== null)
@@ -376,12 +383,17 @@ export class Cron {
     } finally {
       this.#isBusy = false;
     }
+    this.#goOnWithBegun();
+    this.#plan();
+  }
+
+  /** Also those that have begun under an earlier deployment, whose ticks might run beside each other. */
+  #goOnWithBegun(): void {
     const nowMs = this.#nowMs;
     for (const [tickMs, tick] of this.#begun) {
       if (!tick.isRunning && (tick.retryAtMs ?? 0) <= nowMs && this.#state?.isPaused === false)
         void this.#track(this.#runBegun(tickMs));
     }
-    this.#plan();
   }
 
   async #beginNext(): Promise<boolean> {
@@ -408,7 +420,9 @@ export class Cron {
       await this.#open();
       return false;
     }
-    if (tickMs !== undefined) this.#begun.set(tickMs, { ...begun, version: outcome.version, isRunning: false });
+    // It may have been read from the store already, and run.
+    if (tickMs !== undefined && !this.#begun.has(tickMs))
+      this.#begun.set(tickMs, { ...begun, version: outcome.version, isRunning: false });
     this.#become(next, outcome.version);
     return true;
   }
@@ -417,6 +431,17 @@ export class Cron {
     const tick = this.#begun.get(tickMs);
     if (tick === undefined) return;
     tick.isRunning = true;
+    try {
+      await this.#runBegunOnce(tickMs, tick);
+    } catch (error) {
+      this.#begun.set(tickMs, { ...tick, retryAtMs: this.#nowMs + refusedMs, isRunning: false });
+      throw error;
+    }
+    this.#plan();
+  }
+
+  /** It counts as running until what has become of it is stored. */
+  async #runBegunOnce(tickMs: number, tick: BegunTick & { readonly version: number }): Promise<void> {
     const key = this.keys.begunTick(tickMs);
     const check: Check = { kind: "version", key, version: tick.version };
     const end = await runEvent(this.#parts.runner, {
@@ -426,13 +451,15 @@ export class Cron {
       checks: [this.owned.epochCheck],
       signal: this.owned.signal,
     });
-    tick.isRunning = false;
-    if (end.kind === "refused") this.#begun.set(tickMs, { ...tick, retryAtMs: this.#nowMs + refusedMs });
-    else if (end.kind === "committed" || end.kind === "lost") this.#begun.delete(tickMs);
-    else await this.#failBegun(tickMs, check, tick, end.error);
-    if (end.kind === "lost" && !this.#isLost) await this.#open();
+    if (end.kind === "failed") {
+      await this.#failBegun(tickMs, check, tick, end.error);
+      return;
+    }
+    if (end.kind === "refused")
+      this.#begun.set(tickMs, { ...tick, retryAtMs: this.#nowMs + refusedMs, isRunning: false });
+    else this.#begun.delete(tickMs);
+    if (end.kind === "lost") await this.#open();
     if (end.kind === "committed") await this.#note(tickMs, null);
-    this.#plan();
   }
 
   async #failBegun(tickMs: number, check: Check, tick: BegunTick, error: OutcomeError): Promise<void> {
@@ -451,7 +478,8 @@ export class Cron {
     if (outcome.kind === "committed" && !isLast) {
       this.#begun.set(tickMs, { ...next, version: outcome.version, isRunning: false });
     } else this.#begun.delete(tickMs);
-    if (isLast) await this.#note(tickMs, error);
+    if (outcome.kind !== "committed") await this.#open();
+    else if (isLast) await this.#note(tickMs, error);
   }
 
   /** For people; it is no part of what makes a tick take effect once, so others may be faster. */

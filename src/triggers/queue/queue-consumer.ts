@@ -507,6 +507,7 @@ export class QueueConsumer {
       addChecks(along);
       leave(held);
       writes.push(...along.writes);
+      if (along.isUnwanted === true) effects.length = 0; // calls come one at a time
       effects.push(...along.effects);
     }
     for (const { held, error } of verdict.failed) {

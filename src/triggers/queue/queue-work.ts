@@ -14,6 +14,8 @@ export interface Along {
   readonly checks?: readonly Check[];
   readonly writes: readonly Write[];
   readonly effects: readonly Effect[];
+  /** What its handler has written is not wanted any more. */
+  readonly isUnwanted?: boolean;
 }
 
 /** `gone`: there is nothing that could ever handle it. */

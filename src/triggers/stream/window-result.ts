@@ -12,6 +12,8 @@ export interface WindowResult {
     readonly start: number;
     readonly end: number;
     readonly state: unknown;
+    /** The lane that had the state until now, where it is another one: it goes from there. */
+    readonly from: { readonly partition: number; readonly lane: number } | null;
   }[];
   /** Records that came too late. */
   readonly late: number;
@@ -29,17 +31,24 @@ export function parseWindowResult(value: unknown): WindowResult {
 }
 
 function parseState(value: unknown): WindowResult["states"][number] {
-  const { key, start, end, state } = (value ?? {}) as Record<string, unknown>;
+  const { key, start, end, state, from } = (value ?? {}) as Record<string, unknown>;
   if (typeof key !== "string" || !isWhole(start) || !isWhole(end))
     throw invalid("has a window without key, start or end");
   if (key.length > limits.streamKeyChars) {
     throw invalid(`has a window's key of ${key.length} characters, at most ${limits.streamKeyChars} are allowed`);
   }
-  return { key, start, end, state: state ?? null };
+  const { partition, lane } = (from ?? {}) as Record<string, unknown>;
+  return {
+    key,
+    start,
+    end,
+    state: state ?? null,
+    from: isWhole(partition) && isWhole(lane) ? { partition, lane } : null,
+  };
 }
 
 export function stateWrites({ keys }: StreamConsumer, lane: Lane, { states, late }: WindowResult): Write[] {
-  const writes: Write[] = states.map(({ key, start, end, state }) => {
+  const writes: Write[] = states.flatMap(({ key, start, end, state, from }): Write[] => {
     const value = jsonBytes(state);
     if (value.length > limits.windowStateBytes) {
       throw new AloftError(
@@ -48,7 +57,9 @@ export function stateWrites({ keys }: StreamConsumer, lane: Lane, { states, late
         { hint: "keep a summary of the records instead of the records" },
       );
     }
-    return { kind: "set", key: keys.state(end, start, key, lane.partition, lane.number), value };
+    const own = { kind: "set", key: keys.state(end, start, key, lane.partition, lane.number), value } as const;
+    if (from === null) return [own];
+    return [{ kind: "delete", key: keys.state(end, start, key, from.partition, from.lane) }, own];
   });
   if (late > 0) writes.push({ kind: "add", key: keys.counter("late"), amount: BigInt(late) });
   return writes;
