@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { after, before, suite, test } from "node:test";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
@@ -182,7 +183,8 @@ suite("an image is an app", { skip: missing ?? false }, () => {
     const aloftJson = JSON.stringify({ functions: { default: { triggers } } });
     await deployImage(server, "listener", dockerArchive(imageOf()), aloftJson);
     const place = { kind: "blobs", app: "listener", alias: "production", store: "files" } as const;
-    for (const key of ["in/a", "out/b"]) await server.client.putBlob({ ...place, key }, Buffer.from("x"), "text/plain");
+    const oneByte = { byteLength: 1, chunks: () => Readable.from([Buffer.from("x")]) };
+    for (const key of ["in/a", "out/b"]) await server.client.putBlob({ ...place, key }, oneByte, "text/plain");
     await server.client.deleteEntry({ ...place, key: "in/a" });
     const records = await until("both are told", async () => {
       const records = await server.client.listInvocations("listener", { function: "default", limit: 10 });
