@@ -405,9 +405,10 @@ export class Cron {
     const tickMs = this.#begun.size < limits.cronTicksWaiting ? this.#backlog[0] : undefined;
     const nextMs =
       tickMs === undefined ? nextRun(this.schedule, nowMs) : (this.#backlog[1] ?? nextRun(this.schedule, tickMs));
-    const next = { ...state, nextMs };
+    // A tick that has failed before, when they did not run beside each other, takes its attempts along.
+    const next = { ...state, nextMs, attempts: 0, retryAtMs: null };
     const writes = [this.#setState(next)];
-    const begun: BegunTick = { attempts: 0, retryAtMs: null };
+    const begun: BegunTick = { attempts: state.attempts, retryAtMs: state.retryAtMs };
     if (tickMs !== undefined) writes.push({ kind: "set", key: this.keys.begunTick(tickMs), value: jsonBytes(begun) });
     const outcome = await commitSurely(this.#parts.runner.state, this.binding.environment, {
       seen: [],
