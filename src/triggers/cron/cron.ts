@@ -207,7 +207,7 @@ export class Cron {
     }
     if (!this.#isBusy) {
       if (state.retryAtMs !== null) atMs = state.retryAtMs;
-      else if (this.#backlog.length > 0) atMs = this.#nowMs;
+      else if (this.#backlog.length > 0 && this.options.overlap !== "allow") atMs = this.#nowMs;
       else if (state.nextMs !== null)
         atMs = state.nextMs + jitterOf(this.#jitterName, state.nextMs, this.options.jitterMs);
     }
