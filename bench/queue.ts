@@ -68,7 +68,7 @@ export async function benchQueue(options: BenchOptions): Promise<Report> {
       most("from a send to the handler's start when idle, p50", percentile(beyond.pings, 0.5), 5, "ms"),
       most(`slower with ${formatRate(options.queueBacklog)} messages waiting`, beyond.slowerPercent, 10, "%"),
       most(`after kill -9 with these, to the first one handled`, beyond.recoveryMs, 2000, "ms"),
-      most("a commit's delay while these are deleted, slowest above p50 before", delayOf(beyond), 20, "ms"),
+      most("a commit's delay while these are deleted, slowest above the slowest before", delayOf(beyond), 20, "ms"),
     ],
     notes: missing.map((name) => `${name}: not measured, its server is not installed`),
     samples: { rates: Object.fromEntries([...found].map(([{ name }, samples]) => [name, samples])), beyond },
@@ -166,7 +166,7 @@ async function handledPerSecond(server: QueueServer, waiting: number): Promise<n
 }
 
 function delayOf({ commitsBeforeMs, commitsDuringMs }: Beyond): number {
-  return Math.max(0, percentile(commitsDuringMs, 1) - percentile(commitsBeforeMs, 0.5));
+  return Math.max(0, percentile(commitsDuringMs, 1) - percentile(commitsBeforeMs, 1));
 }
 
 function spread(ms: readonly number[]): string[] {

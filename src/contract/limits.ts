@@ -206,6 +206,7 @@ export const limits = {
   commitWrites: 4096, // 1,000 effects of an outcome, and the platform's own for each
   commitBytes: 8 * MiB, // keys and values together: 4 MiB of effects, and the platform's own
   deleteRangeEntries: 1000, // more is removed in slices, so that no commit waits long for another
+  purgeEntries: 250, // of a purged queue, in one commit: others wait for one of these at the most
   onceMs: 60 * minute, // how long a commit can be recognised when it is repeated
   commitsWaiting: 65_536,
   commitsWaitingBytes: 64 * MiB,

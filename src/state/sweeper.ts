@@ -45,13 +45,16 @@ export function createSweeper(
     }
   }
 
-  async function sweepRange({ start, end }: { readonly start: Uint8Array; readonly end: Uint8Array }): Promise<void> {
+  /** Each slice from where the last one ended: what was deleted and is not merged yet is gone through once. */
+  async function sweepRange(range: { readonly start: Uint8Array; readonly end: Uint8Array }): Promise<void> {
+    let { start } = range;
     while (!signal.aborted) {
-      const { entries } = await keyspace.range({ start, end, limit: limits.deleteRangeEntries });
+      const { entries } = await keyspace.range({ start, end: range.end, limit: limits.deleteRangeEntries });
       const last = entries.at(-1);
       if (last === undefined) return;
       const sliceEnd = Buffer.concat([last.key, Uint8Array.of(0)]);
       await keyspace.commit({ checks: [], writes: [{ kind: "delete-range", start, end: sliceEnd }] });
+      start = sliceEnd;
       await pause();
     }
   }

@@ -72,12 +72,15 @@ async function deleteConsumers(keyspace: Keyspace, environment: Environment, str
   }
 }
 
-async function deleteRange(keyspace: Keyspace, { start, end }: KeyRange): Promise<void> {
-  for (;;) {
+/** Each slice from where the last one ended: what was deleted and is not merged yet is gone through once. */
+async function deleteRange(keyspace: Keyspace, range: KeyRange): Promise<void> {
+  const { end } = range;
+  for (let { start } = range; ;) {
     const { entries, next } = await keyspace.range({ start, end, limit: limits.deleteRangeEntries });
     const last = entries.at(-1);
     if (last === undefined) return;
     const sliceEnd = next === null ? end : Buffer.concat([last.key, Uint8Array.of(0)]);
     await keyspace.commit({ checks: [], writes: [{ kind: "delete-range", start, end: sliceEnd }] });
+    start = sliceEnd;
   }
 }
