@@ -131,19 +131,10 @@ async function asleep(server: AloftServer): Promise<void> {
 }
 
 async function countersOf(server: AloftServer): Promise<Counters> {
-  const response = await fetch(`${server.adminUrl}/v1/metrics`, {
-    headers: { authorization: `Bearer ${server.token}` },
-  });
-  const text = await response.text();
-  const sumOf = (name: string): number => {
-    let sum = 0;
-    for (const [, value] of text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\d+)$`, "gm"))) sum += Number(value);
-    return sum;
-  };
   return {
-    commits: sumOf("aloft_keyspace_commits_total"),
-    syncs: sumOf("aloft_keyspace_syncs_total"),
-    reads: sumOf("aloft_keyspace_reads_total"),
+    commits: await server.counter("aloft_keyspace_commits_total"),
+    syncs: await server.counter("aloft_keyspace_syncs_total"),
+    reads: await server.counter("aloft_keyspace_reads_total"),
   };
 }
 

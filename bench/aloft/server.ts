@@ -100,6 +100,17 @@ export class AloftServer {
     return (await response.json()) as T;
   }
 
+  /** The sum of a counter of the server's metrics over all labels, or over those that are given as they are written there. */
+  async counter(name: string, labels = ""): Promise<number> {
+    const response = await fetch(`${this.adminUrl}/v1/metrics`, { headers: { authorization: `Bearer ${this.token}` } });
+    const samples = (await response.text()).matchAll(/^(\w+)(\{.*\})? (\d+)$/gm);
+    let sum = 0;
+    for (const [, own, ownLabels = "", value] of samples) {
+      if (own === name && (labels === "" || labels === ownLabels)) sum += Number(value);
+    }
+    return sum;
+  }
+
   /** The account of records once it has come to rest: all accepted are written or dropped, and no more come in. */
   async account(): Promise<Account> {
     let before = -1;

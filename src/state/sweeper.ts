@@ -4,8 +4,8 @@
  */
 import { type Environment, KeyClass } from "../contract/durable.ts";
 import type { Keyspace } from "../contract/keyspace.ts";
-import { limits } from "../contract/limits.ts";
 import { decodeTuple, tupleRange } from "../contract/tuple.ts";
+import { deleteInSlices } from "./delete-slices.ts";
 
 const swept = [
   KeyClass.queue,
@@ -38,24 +38,15 @@ export function createSweeper(
     const { entries } = await keyspace.range(tupleRange([KeyClass.meta, "retired"]));
     for (const { key } of entries) {
       const [, , id, generation] = decodeTuple(key) as [string, string, number, number];
-      for (const keyClass of swept) await sweepRange(tupleRange([keyClass, id, generation]));
+      for (const keyClass of swept) {
+        await deleteInSlices(keyspace, tupleRange([keyClass, id, generation]), {
+          isStopped: () => signal.aborted,
+          pause,
+        });
+      }
       if (signal.aborted) return;
       await onSwept({ id, generation });
       await keyspace.commit({ checks: [], writes: [{ kind: "delete", key }] });
-    }
-  }
-
-  /** Each slice from where the last one ended: what was deleted and is not merged yet is gone through once. */
-  async function sweepRange(range: { readonly start: Uint8Array; readonly end: Uint8Array }): Promise<void> {
-    let { start } = range;
-    while (!signal.aborted) {
-      const { entries } = await keyspace.range({ start, end: range.end, limit: limits.deleteRangeEntries });
-      const last = entries.at(-1);
-      if (last === undefined) return;
-      const sliceEnd = Buffer.concat([last.key, Uint8Array.of(0)]);
-      await keyspace.commit({ checks: [], writes: [{ kind: "delete-range", start, end: sliceEnd }] });
-      start = sliceEnd;
-      await pause();
     }
   }
 

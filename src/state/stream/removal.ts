@@ -6,12 +6,12 @@
 import type { Environment } from "../../contract/durable.ts";
 import { AloftError } from "../../contract/errors.ts";
 import type { Check, Keyspace } from "../../contract/keyspace.ts";
-import { limits } from "../../contract/limits.ts";
 import { decodeTuple } from "../../contract/tuple.ts";
+import { deleteInSlices } from "../delete-slices.ts";
 import { findLayouts, type Layout } from "./layouts.ts";
 import { lastRecord } from "./places.ts";
 import { trimPartition } from "./retention.ts";
-import { consumerKeys, consumersOf, type KeyRange, type StreamKeys, streamKeys } from "./stream-keys.ts";
+import { consumerKeys, consumersOf, type StreamKeys, streamKeys } from "./stream-keys.ts";
 
 /** Others that append all the while may be faster so often. */
 const triesMax = 20;
@@ -36,7 +36,7 @@ export async function deleteStream(keyspace: Keyspace, environment: Environment,
   let removed = 0;
   for (let tries = 0; tries < triesMax; tries++) {
     removed += await purgeStream(keyspace, environment, stream);
-    await deleteRange(keyspace, keys.producers);
+    await deleteInSlices(keyspace, keys.producers);
     const found = await findLayouts(keyspace, keys);
     if (found === null) return removed;
     const outcome = await keyspace.commit({
@@ -66,21 +66,8 @@ async function deleteConsumers(keyspace: Keyspace, environment: Environment, str
     const { entries } = await keyspace.range(consumersOf(environment, stream));
     if (entries.length === 0) return;
     for (const { key } of entries) {
-      await deleteRange(keyspace, consumerKeys(environment, stream, String(decodeTuple(key).at(-1))).all);
+      await deleteInSlices(keyspace, consumerKeys(environment, stream, String(decodeTuple(key).at(-1))).all);
       await keyspace.commit({ checks: [], writes: [{ kind: "delete", key }] });
     }
-  }
-}
-
-/** Each slice from where the last one ended: what was deleted and is not merged yet is gone through once. */
-async function deleteRange(keyspace: Keyspace, range: KeyRange): Promise<void> {
-  const { end } = range;
-  for (let { start } = range; ;) {
-    const { entries, next } = await keyspace.range({ start, end, limit: limits.deleteRangeEntries });
-    const last = entries.at(-1);
-    if (last === undefined) return;
-    const sliceEnd = next === null ? end : Buffer.concat([last.key, Uint8Array.of(0)]);
-    await keyspace.commit({ checks: [], writes: [{ kind: "delete-range", start, end: sliceEnd }] });
-    start = sliceEnd;
   }
 }
